@@ -1,0 +1,180 @@
+"""What one episode has at hand while its graph runs: live objects that no checkpoint can hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypedDict
+
+from ..config import SolverConfig
+from ..core import Message, Sampling, Step, Task, Trajectory, Usage, content_id
+from ..errors import EnvironmentFailure
+from ..seams import LLM
+from .hooks import Hooks
+from .hosting import World
+from .observed import Observed
+from .prompting import History, Prompts
+
+
+class Attempt(NamedTuple):
+    """Which attempt at its task an episode is in."""
+
+    trajectory_id: str
+    number: int
+    parent: str | None
+
+
+class Recorder(Protocol):
+    """Where an episode writes what happens, as it happens."""
+
+    async def begin(self, run_id: str, task: Task, sample: int, attempt: Attempt) -> None: ...
+
+    async def step(self, trajectory_id: str, step: Step) -> None: ...
+
+    async def finish(self, trajectory: Trajectory) -> None: ...
+
+
+class EpisodeState(TypedDict, total=False):
+    """What LangGraph checkpoints. All of it is plain JSON, and none of it grows with the episode."""
+
+    trajectory_id: str
+    attempt: int
+    parent: str | None
+    index: int
+    observation: str
+    admissible: list[str] | None
+    history: History
+    tried: list[list[str]]
+    """Latest `[action, digest of what it led to]`, for loop detection."""
+    pending: dict[str, Any] | None
+    """The decision that has been made and not yet been carried out."""
+    tool_messages: list[dict[str, Any]]
+    tool_calls: list[dict[str, Any]]
+    recalled: dict[str, Any]
+    critique: str
+    nudge: str
+    spent: dict[str, Any]
+    """Usage of the tool rounds of the step that is being decided."""
+    usage: dict[str, Any]
+    reward: float
+    success: bool | None
+    score: float | None
+    seconds: float
+    started_at: float
+    stop: str | None
+    repair: bool
+
+
+@dataclass
+class EpisodeContext:
+    """The live side of one episode."""
+
+    run_id: str
+    task: Task
+    sample: int
+    attempt: Attempt
+    seed: int
+    llm: LLM
+    world: World
+    recorder: Recorder
+    solver: SolverConfig
+    sampling: Sampling
+    prompts: Prompts
+    hooks: Hooks = field(default_factory=Hooks)
+    release_id: str = ""
+    recorded: Sequence[Step] = ()
+    """Steps of this attempt that an earlier process has stored; they are followed, not decided again."""
+    on_step: Callable[[Step], None] | None = None
+    steps: list[Step] = field(default_factory=list)
+    messages: tuple[Message, ...] = ()
+    position: int = -1
+    """How many steps the world has taken since its reset; -1 before the first reset."""
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def group_id(self) -> str:
+        """Attempts at one task within one run share a baseline."""
+        return group_name(self.run_id, self.task)
+
+    @property
+    def session(self) -> str:
+        """Name under which the model keeps this episode's prefix cache."""
+        return session_name(self.run_id, self.task, self.sample)
+
+    def step_seed(self, index: int) -> int:
+        """Return the sampling seed of one decision: the same on every machine."""
+        return int(content_id(self.seed, self.task.id, self.sample, index)[:15], 16)
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        now = time.monotonic()
+        seconds, self.clock = now - self.clock, now
+        return seconds
+
+    async def catch_up(self, state: EpisodeState) -> None:
+        """Bring a fresh world to where the checkpoint is by repeating the stored actions.
+
+        Raises:
+            EnvironmentFailure: the world does not answer as it did before.
+        """
+        if self.position == state["index"]:
+            return
+        self.steps = list(self.recorded[: state["index"]])
+        observed = await self.world.reset(self.task, self.seed)
+        for step in self.steps:
+            self.expect(step, observed)
+            if step.action is not None:
+                observed = await self.world.step(step.action)
+        if observed.observation != state["observation"] and (not self.steps or self.steps[-1].action is not None):
+            raise self.changed(state["index"])
+        self.position = state["index"]
+
+    def expect(self, step: Step, observed: Observed) -> None:
+        """Check that a repeated world shows what the stored step saw."""
+        if observed.observation != step.observation:
+            raise self.changed(step.index)
+
+    def changed(self, index: int) -> EnvironmentFailure:
+        """Return the failure of a world that is not repeatable."""
+        return EnvironmentFailure(
+            f"task {self.task.id}: repeating the stored actions led elsewhere at step {index}; "
+            "the environment is not repeatable.",
+            kind="not_repeatable",
+        )
+
+
+def group_name(run_id: str, task: Task) -> str:
+    """Return the id that attempts at one task within one run share."""
+    return content_id(run_id, task.id)
+
+
+def session_name(run_id: str, task: Task, sample: int) -> str:
+    """Return the name under which a model keeps an episode's prefix cache."""
+    return f"{run_id}/{task.id}/{sample}"
+
+
+def new_state(trajectory_id: str, attempt: int, parent: str | None = None, critique: str = "") -> EpisodeState:
+    """Return the state from which the graph begins an attempt."""
+    return EpisodeState(
+        trajectory_id=trajectory_id,
+        attempt=attempt,
+        parent=parent,
+        index=0,
+        pending=None,
+        tool_messages=[],
+        tool_calls=[],
+        recalled={"text": "", "ids": []},
+        critique=critique,
+        nudge="",
+        tried=[],
+        spent=Usage().model_dump(),
+        usage=Usage().model_dump(),
+        reward=0.0,
+        success=None,
+        score=None,
+        seconds=0.0,
+        started_at=0.0,
+        stop=None,
+        repair=False,
+    )

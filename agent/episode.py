@@ -1,0 +1,232 @@
+"""The episode graph: begin -> [recall] -> act <-> [tools] -> step -> ... -> [verify] -> record -> [repair -> begin].
+
+Nodes in brackets exist only when their hook is given. State is checkpointed by LangGraph after every node; the
+steps themselves are in the store as soon as they have happened, and where the two differ the store is right: a
+graph that starts again follows the stored steps instead of deciding anew.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, cast
+
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+
+from ..core import Stop, ToolCall, Trajectory, Usage, Verdict, content_id
+from .context import Attempt, EpisodeContext, EpisodeState, new_state
+from .hooks import Hooks
+from .loops import note
+from .prompting import Turn, new_history, push
+from .solver import decide, loop_notice
+from .steps import NO_ACTION, stop_reason, take
+
+EpisodeGraph = CompiledStateGraph[EpisodeState, EpisodeContext, EpisodeState, EpisodeState]
+Run = Runtime[EpisodeContext]
+
+
+def build_episode_graph(
+    hooks: Hooks | None = None, checkpointer: BaseCheckpointSaver[Any] | None = None
+) -> EpisodeGraph:
+    """Compile the graph for these hooks.
+
+    One compiled graph serves any number of episodes at once: what belongs to one of them travels in its
+    `EpisodeContext` and `EpisodeState`.
+    """
+    hooks = hooks or Hooks()
+    graph = StateGraph(EpisodeState, context_schema=EpisodeContext)
+    think = "recall" if hooks.recall else "act"
+    close = "verify" if hooks.verify else "record"
+    graph.add_node("begin", begin)
+    graph.add_node("act", act)
+    graph.add_node("step", step)
+    graph.add_node("record", record)
+    graph.add_edge(START, "begin")
+    graph.add_edge("begin", think)
+    if hooks.recall:
+        graph.add_node("recall", recall)
+        graph.add_edge("recall", "act")
+    if hooks.tools:
+        graph.add_node("tools", tools)
+        graph.add_conditional_edges("act", _decided, ["step", "tools"])
+        graph.add_edge("tools", "act")
+    else:
+        graph.add_edge("act", "step")
+
+    # Routes are coroutines: LangGraph would send plain functions through a thread, once per step.
+    async def over(state: EpisodeState) -> str:
+        return close if state["stop"] else think
+
+    graph.add_conditional_edges("step", over, [close, think])
+    if hooks.verify:
+        graph.add_node("verify", verify)
+        graph.add_edge("verify", "record")
+    if hooks.repair:
+        graph.add_node("repair", repair)
+        graph.add_edge("record", "repair")
+        graph.add_conditional_edges("repair", _again, ["begin", END])
+    else:
+        graph.add_edge("record", END)
+    return graph.compile(checkpointer=checkpointer)
+
+
+async def _decided(state: EpisodeState) -> str:
+    return "step" if state["pending"] else "tools"
+
+
+async def _again(state: EpisodeState) -> str:
+    return "begin" if state["repair"] else END
+
+
+async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Reset the world and register the attempt."""
+    context = runtime.context
+    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"])
+    await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
+    observed = await context.world.reset(context.task, context.seed)
+    context.position, context.steps = 0, []
+    context.lap()
+    return {
+        "observation": observed.observation,
+        "admissible": _list(observed.admissible),
+        "history": new_history(observed.observation),
+        "success": observed.success,
+        "score": observed.score,
+        "started_at": time.time(),
+    }
+
+
+async def recall(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Let memory add to the prompt."""
+    hook = runtime.context.hooks.recall
+    assert hook is not None
+    found = await hook(runtime.context.task, state["observation"], state["index"])
+    return {"recalled": {"text": found.text, "ids": list(found.ids)}}
+
+
+async def act(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Decide, unless an earlier process has decided this step already."""
+    context = runtime.context
+    if state["index"] < len(context.recorded):
+        return {"pending": {"recorded": True}}
+    return await decide(context, state)
+
+
+async def tools(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Run the tool calls the model asked for, one after the other, and put their results into the prompt."""
+    hook = runtime.context.hooks.tools
+    assert hook is not None
+    asked = [ToolCall.model_validate(call) for call in state["tool_messages"][-1]["tool_calls"]]
+    done = [await hook.call(call) for call in asked]
+    answers = [{"role": "tool", "content": call.error or call.result or "", "tool_call_id": call.id} for call in done]
+    return {
+        "tool_messages": [*state["tool_messages"], *answers],
+        "tool_calls": [*state["tool_calls"], *(call.model_dump(mode="json") for call in done)],
+    }
+
+
+async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Carry the decision out, store the step, and see whether the episode is over."""
+    context = runtime.context
+    await context.catch_up(state)
+    taken = await take(context, state)
+    context.steps.append(taken.step)
+    context.position += 1
+    if context.on_step is not None:
+        context.on_step(taken.step)
+    observed, solver = taken.observed, context.solver
+    action = taken.step.action if taken.step.action is not None else taken.step.completion[:100]
+    tried = note(state["tried"], action, observed.observation)
+    turn = Turn(action=action, observation=observed.observation)
+    update: dict[str, Any] = {
+        "index": state["index"] + 1,
+        "observation": observed.observation,
+        "admissible": _list(observed.admissible),
+        "history": push(state["history"], turn, keep=solver.history, summary=solver.summary),
+        "tried": tried,
+        "pending": None,
+        "tool_messages": [],
+        "tool_calls": [],
+        "spent": Usage().model_dump(),
+        "usage": (Usage.model_validate(state["usage"]) + taken.step.usage).model_dump(),
+        "reward": state["reward"] + taken.step.reward,
+        "success": observed.success if observed.success is not None else state["success"],
+        "score": observed.score if observed.score is not None else state["score"],
+        "seconds": state["seconds"] + context.lap(),
+        "nudge": loop_notice(context, tried) if taken.step.action is not None else NO_ACTION,
+    }
+    update["stop"] = stop_reason(context, update, observed)
+    return update
+
+
+async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Let the verifier judge the attempt; its verdict is kept with the trajectory."""
+    context = runtime.context
+    hook = context.hooks.verify
+    assert hook is not None
+    await context.catch_up(state)
+    verdict = await hook(trajectory(context, state))
+    return {"pending": {"verdict": verdict.model_dump(mode="json")}}
+
+
+async def record(state: EpisodeState, runtime: Run) -> None:
+    """Store the finished trajectory."""
+    context = runtime.context
+    await context.catch_up(state)
+    await context.recorder.finish(trajectory(context, state))
+
+
+async def repair(state: EpisodeState, runtime: Run) -> dict[str, Any]:
+    """Start a sibling attempt with a critique, if the hook has one."""
+    context = runtime.context
+    hook = context.hooks.repair
+    assert hook is not None
+    critique = await hook(trajectory(context, state))
+    if critique is None:
+        return {"repair": False}
+    attempt = state["attempt"] + 1
+    ident = trajectory_id(context.run_id, context.task.id, context.sample, attempt)
+    context.recorded = ()
+    return {**new_state(ident, attempt, state["trajectory_id"], critique), "repair": True}
+
+
+def trajectory_id(run_id: str, task_id: str, sample: int, attempt: int) -> str:
+    """Return the id of one attempt; the same in every process that makes it."""
+    return content_id("trajectory", run_id, task_id, sample, attempt)
+
+
+def trajectory(context: EpisodeContext, state: EpisodeState) -> Trajectory:
+    """Return the record of the attempt as it stands, with the environment's own verdict where it gives one."""
+    stop = state["stop"]
+    success = state["success"]
+    score = state["score"]
+    pending = state["pending"] or {}
+    verdict = Verdict.model_validate(pending["verdict"]) if "verdict" in pending else None
+    if verdict is None and success is not None:
+        verdict = Verdict(passed=success, score=score if score is not None else float(success))
+    return Trajectory(
+        id=state["trajectory_id"],
+        run_id=context.run_id,
+        task=context.task,
+        group_id=context.group_id,
+        sample=context.sample,
+        attempt=state["attempt"],
+        parent=state["parent"],
+        release_id=context.release_id,
+        steps=tuple(context.steps),
+        final_observation=state["observation"],
+        verdict=verdict,
+        stop=cast(Stop, stop if stop is not None else "truncated"),
+        reward=state["reward"],
+        success=success,
+        score=score,
+        usage=Usage.model_validate(state["usage"]),
+        started_at=state["started_at"],
+        seconds=state["seconds"],
+    )
+
+
+def _list(admissible: tuple[str, ...] | None) -> list[str] | None:
+    return list(admissible) if admissible is not None else None

@@ -1,0 +1,166 @@
+"""From the state of an episode to the messages a model is sent.
+
+The messages only grow at the end until the history window moves, and it moves by half its length at once, so
+that a model's prefix cache holds for most steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+from typing import TypedDict
+
+from ..core import Message, Task, ToolCall, ToolSpec
+from ..errors import ConfigError
+from . import prompts as prompt_files
+
+NAMES = ("system_choice", "system_text", "system_tools", "first", "turn")
+LINE = 100
+"""Longest result, in characters, that a summary line keeps."""
+
+
+class Turn(TypedDict):
+    """One past decision as the prompt shows it."""
+
+    action: str
+    observation: str
+    """What the action led to."""
+
+
+class History(TypedDict):
+    """What the prompt remembers of an episode; its size does not grow with the episode."""
+
+    start: str
+    recent: list[Turn]
+    summary: list[str]
+    dropped: int
+    """Steps that stand neither in `recent` nor in `summary`."""
+
+
+class Prompts:
+    """The prompt files of one solver.
+
+    Args:
+        folder: where files of the user's own lie; what is not there is taken from the package.
+
+    Raises:
+        ConfigError: the folder does not exist.
+    """
+
+    def __init__(self, folder: str | Path | None = None) -> None:
+        if folder is not None and not Path(folder).is_dir():
+            raise ConfigError(f"there is no prompt folder {folder}.", hint="Set solver.prompts to a folder.")
+        self.texts = {name: _read(name, folder) for name in NAMES}
+
+    def hashes(self) -> dict[str, str]:
+        """Return name to SHA-256 of each prompt's text."""
+        return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.texts.items()}
+
+    def fill(self, name: str, **values: str) -> str:
+        """Fill one prompt; unknown `$names` stay as they are."""
+        return Template(self.texts[name]).safe_substitute(values).strip()
+
+
+def new_history(observation: str) -> History:
+    """Return the history of an episode that has just begun."""
+    return History(start=observation, recent=[], summary=[], dropped=0)
+
+
+def push(history: History, turn: Turn, *, keep: int, summary: int) -> History:
+    """Add a turn; when `2 * keep` are reached, the older half becomes summary lines, at most `summary` of them."""
+    recent = [*history["recent"], turn]
+    if len(recent) < 2 * keep:
+        return History(start=history["start"], recent=recent, summary=history["summary"], dropped=history["dropped"])
+    lines = [*history["summary"], *(_line(old) for old in recent[:keep])]
+    cut = max(0, len(lines) - summary)
+    return History(
+        start=history["start"], recent=recent[keep:], summary=lines[cut:], dropped=history["dropped"] + cut
+    )
+
+
+def build_messages(
+    prompts: Prompts,
+    task: Task,
+    history: History,
+    *,
+    protocol: str,
+    admissible: Sequence[str] | None = None,
+    recalled: str = "",
+    nudge: str = "",
+) -> tuple[Message, ...]:
+    """Return the chat that asks for the next action, with the latest observation at its end."""
+    turns = history["recent"]
+    goal = "" if task.goal and task.goal in history["start"] else f"\n\nYour task: {task.goal}"
+    first = prompts.fill(
+        "first",
+        observation=history["start"],
+        goal=goal if task.goal else "",
+        recalled=f"\n\n{recalled}" if recalled else "",
+        summary=_summary(history),
+    )
+    observations = [first, *(turn["observation"] for turn in turns)]
+    offered = "" if protocol == "choice" or not admissible else _offer(admissible)
+    observations[-1] = prompts.fill(
+        "turn",
+        observation=observations[-1],
+        nudge=f"\n\n{nudge}" if nudge else "",
+        actions=offered,
+    )
+    messages = [Message(role="system", content=prompts.fill(f"system_{protocol}"))]
+    messages.append(Message(role="user", content=observations[0]))
+    for number, (turn, observation) in enumerate(zip(turns, observations[1:], strict=True)):
+        messages += _exchange(turn["action"], observation, protocol, number)
+    return tuple(messages)
+
+
+def act_tool(admissible: Sequence[str] | None) -> ToolSpec:
+    """Return the tool by which a model with native tool calling acts."""
+    action: dict[str, object] = {
+        "type": "string",
+        "description": "The command, exactly as it shall be given.",
+    }
+    if admissible:
+        action["enum"] = list(admissible)
+    return ToolSpec.model_validate(
+        {
+            "name": "act",
+            "description": "Give one command to the world and see what happens.",
+            "parameters": {"type": "object", "properties": {"action": action}, "required": ["action"]},
+        }
+    )
+
+
+def _exchange(action: str, observation: str, protocol: str, number: int) -> list[Message]:
+    if protocol == "tools":
+        call = ToolCall(id=f"call_{number}", name="act", arguments={"action": action})
+        return [
+            Message(role="assistant", tool_calls=(call,)),
+            Message(role="tool", content=observation, tool_call_id=call.id),
+        ]
+    said = f"<action>{action}</action>" if protocol == "text" else action
+    return [Message(role="assistant", content=said), Message(role="user", content=observation)]
+
+
+def _summary(history: History) -> str:
+    if not history["summary"]:
+        return ""
+    before = f"({history['dropped']} earlier steps are left out)\n" if history["dropped"] else ""
+    return "\n\nWhat you did so far:\n" + before + "\n".join(history["summary"])
+
+
+def _line(turn: Turn) -> str:
+    result = " ".join(turn["observation"].split())
+    return f"- {turn['action']}: {result if len(result) <= LINE else result[: LINE - 3] + '...'}"
+
+
+def _offer(admissible: Sequence[str]) -> str:
+    return "\n\nYou can: " + ", ".join(admissible)
+
+
+def _read(name: str, folder: str | Path | None) -> str:
+    if folder is not None and (own := Path(folder) / f"{name}.md").is_file():
+        return own.read_text(encoding="utf-8")
+    return resources.files(prompt_files).joinpath(f"{name}.md").read_text(encoding="utf-8")

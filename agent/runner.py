@@ -1,0 +1,274 @@
+"""Collecting episodes: many at once, each exactly once, infrastructure failures apart from task failures."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from langchain_core.runnables import RunnableConfig
+
+from ..config import RunConfig
+from ..core import Failure, Sampling, Step, Task, Trajectory, Usage, content_id
+from ..errors import ConfigError, EnvironmentFailure, LamarckError, ModelError, SandboxError, StoreError
+from ..seams import LLM
+from ..store import Store
+from .checkpoints import EpisodeSaver
+from .context import Attempt, EpisodeContext, group_name, new_state, session_name
+from .episode import EpisodeGraph, build_episode_graph, trajectory_id
+from .hooks import Hooks
+from .hosting import World, WorldPool
+from .prompting import Prompts
+from .recorder import StoreRecorder
+
+log = logging.getLogger("lamarck.run")
+
+UNLIMITED = 1_000_000_000
+"""LangGraph's recursion limit; the solver's own budgets end an episode."""
+
+
+class Event(NamedTuple):
+    """What a run tells whoever watches it."""
+
+    kind: Literal["planned", "started", "step", "finished", "failed", "given_up"]
+    task: Task | None = None
+    sample: int = 0
+    step: Step | None = None
+    trajectory: Trajectory | None = None
+    total: int = 0
+    done: int = 0
+
+
+@dataclass
+class RunResult:
+    """How a run ended."""
+
+    total: int
+    already: int
+    """Episodes that an earlier process had finished."""
+    finished: int = 0
+    failed: int = 0
+    """Episodes given up because infrastructure failed; they have no reward."""
+    interrupted: bool = False
+    stopped_by: str = ""
+    """Why the run stopped early, if it did."""
+    seconds: float = 0.0
+
+
+@dataclass
+class Runner:
+    """Plays tasks with one solver and stores the trajectories.
+
+    Args:
+        run_id: id of the run; episodes of one run are told apart by task and sample.
+        config: the resolved configuration.
+        store: where everything goes.
+        llm: the model that decides.
+        worlds: environments for the tasks.
+        saver: LangGraph's checkpointer, or None to run without (an interrupted episode then starts from the
+            steps that are in the store).
+        hooks: recall, tools, verification, repair.
+        release_id: what the agent inherited.
+        on_event: called on the event loop for everything that happens; must not block.
+    """
+
+    run_id: str
+    config: RunConfig
+    store: Store
+    llm: LLM
+    worlds: WorldPool
+    saver: EpisodeSaver | None = None
+    hooks: Hooks = field(default_factory=Hooks)
+    prompts: Prompts | None = None
+    release_id: str = ""
+    on_event: Callable[[Event], None] = lambda event: None
+
+    def __post_init__(self) -> None:
+        self._graph: EpisodeGraph = build_episode_graph(self.hooks, self.saver)
+        self._recorder = StoreRecorder(self.store)
+        self._workers: list[asyncio.Task[None]] = []
+        self._interrupted = False
+        self._failures_in_a_row = 0
+        if self.prompts is None:
+            self.prompts = Prompts(self.config.solver.prompts)
+
+    async def run(self, tasks: Sequence[Task]) -> RunResult:
+        """Play every task `collect.samples` times; what is finished already is left alone.
+
+        Raises:
+            ConfigError, StoreError: nothing sensible can be done; running episodes are cancelled first.
+        """
+        jobs = [(task, sample) for sample in range(self.config.collect.samples) for task in tasks]
+        finished = await asyncio.to_thread(self.store.finished, self.run_id)
+        queue = [job for job in jobs if (job[0].id, job[1]) not in finished]
+        result = RunResult(total=len(jobs), already=len(jobs) - len(queue))
+        self.on_event(Event("planned", total=len(jobs), done=result.already))
+        known = await asyncio.to_thread(self.store.attempts, self.run_id)
+        previous: dict[tuple[str, int], Attempt] = {}
+        for row in known:
+            key = (row.task_id, row.sample)
+            if key not in previous or previous[key].number < row.attempt:
+                previous[key] = Attempt(row.trajectory_id, row.attempt, None if row.open else row.trajectory_id)
+        opened = {row.trajectory_id for row in known if row.open}
+        queue.reverse()
+        started = time.monotonic()
+        size = min(self.config.collect.concurrency, len(queue))
+        self._workers = [asyncio.create_task(self._work(queue, previous, opened, result)) for _ in range(size)]
+        try:
+            await asyncio.gather(*self._workers)
+        except asyncio.CancelledError:
+            if not self._interrupted:
+                raise
+            result.interrupted = True
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+            result.seconds = time.monotonic() - started
+        return result
+
+    def interrupt(self) -> None:
+        """Stop now. Unfinished episodes stay in the store and go on with the next run."""
+        self._interrupted = True
+        for worker in self._workers:
+            worker.cancel()
+
+    async def _work(
+        self,
+        queue: list[tuple[Task, int]],
+        previous: dict[tuple[str, int], Attempt],
+        opened: set[str],
+        result: RunResult,
+    ) -> None:
+        while queue and not result.stopped_by:
+            task, sample = queue.pop()
+            last = previous.get((task.id, sample))
+            if last is None:
+                first = Attempt(trajectory_id(self.run_id, task.id, sample, 0), 0, None)
+            elif last.trajectory_id in opened:
+                first = last
+            else:
+                first = self._next(task, sample, last)
+            self.on_event(Event("started", task, sample))
+            if await self._episode(task, sample, first):
+                result.finished += 1
+                self._failures_in_a_row = 0
+                continue
+            result.failed += 1
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= self.config.collect.max_failures:
+                result.stopped_by = f"{self._failures_in_a_row} infrastructure failures in a row"
+
+    async def _episode(self, task: Task, sample: int, attempt: Attempt) -> bool:
+        """Play one episode, starting anew after infrastructure failures; False when it was given up."""
+        for left in reversed(range(self.config.collect.attempts)):
+            context: EpisodeContext | None = None
+            try:
+                async with self.worlds.lease() as world:
+                    context = self._context(task, sample, world, attempt)
+                    done = await self._play(context, attempt)
+            except (ConfigError, StoreError):
+                # Every other episode would meet the same; and without a store nothing could be written down.
+                raise
+            except LamarckError as error:
+                failure = Failure(boundary=_boundary(error), kind=error.kind, message=str(error))
+            except Exception as error:
+                log.exception("defect in episode %s sample %d", task.id, sample)
+                failure = Failure(boundary="defect", kind=type(error).__name__, message=str(error))
+            else:
+                self.on_event(Event("finished", task, sample, trajectory=done))
+                return True
+            finally:
+                self.llm.end_session(session_name(self.run_id, task, sample))
+            attempt = context.attempt if context is not None else attempt
+            failed = await self._fail(task, sample, attempt, failure)
+            self.on_event(Event("failed" if left else "given_up", task, sample, trajectory=failed))
+            attempt = self._next(task, sample, attempt)
+        return False
+
+    def _context(self, task: Task, sample: int, world: World, attempt: Attempt) -> EpisodeContext:
+        model = self.config.model
+        assert self.prompts is not None
+        return EpisodeContext(
+            run_id=self.run_id,
+            task=task,
+            sample=sample,
+            attempt=attempt,
+            seed=int(content_id(self.config.collect.seed, task.seed, task.id, sample)[:7], 16),
+            llm=self.llm,
+            world=world,
+            recorder=self._recorder,
+            solver=self.config.solver,
+            sampling=Sampling(temperature=model.temperature, top_p=model.top_p, max_tokens=model.max_tokens),
+            prompts=self.prompts,
+            hooks=self.hooks,
+            release_id=self.release_id,
+            on_step=lambda step: self.on_event(Event("step", task, sample, step=step)),
+        )
+
+    async def _play(self, context: EpisodeContext, attempt: Attempt) -> Trajectory:
+        """Run the graph, from its checkpoint where there is a usable one, and return what was stored."""
+        config: RunnableConfig = {
+            "configurable": {"thread_id": attempt.trajectory_id},
+            "recursion_limit": UNLIMITED,
+        }
+        context.recorded = await asyncio.to_thread(self.store.steps_of, attempt.trajectory_id)
+        start = None if await self._usable(config, context) else new_state(*attempt)
+        if self.saver is None:
+            await self._graph.ainvoke(start, config, context=context)
+        else:
+            await self._graph.ainvoke(start, config, context=context, durability="async")
+            await self.saver.adelete_thread(attempt.trajectory_id)
+        return await asyncio.to_thread(self.store.trajectory, context.attempt.trajectory_id)
+
+    async def _usable(self, config: RunnableConfig, context: EpisodeContext) -> bool:
+        """Say whether the graph can go on from its checkpoint: the store must hold all steps up to it."""
+        if self.saver is None:
+            return False
+        found = await self.saver.aget_tuple(config)
+        if found is None:
+            return False
+        index = found.checkpoint["channel_values"].get("index")
+        if index is not None and "history" in found.checkpoint["channel_values"] and index <= len(context.recorded):
+            return True
+        await self.saver.adelete_thread(config["configurable"]["thread_id"])
+        return False
+
+    async def _fail(self, task: Task, sample: int, attempt: Attempt, failure: Failure) -> Trajectory:
+        """Store an attempt that infrastructure ended: it has a failure and no reward."""
+        await self._recorder.begin(self.run_id, task, sample, attempt)
+        steps = await asyncio.to_thread(self.store.steps_of, attempt.trajectory_id)
+        failed = Trajectory(
+            id=attempt.trajectory_id,
+            run_id=self.run_id,
+            task=task,
+            group_id=group_name(self.run_id, task),
+            sample=sample,
+            attempt=attempt.number,
+            parent=attempt.parent,
+            release_id=self.release_id,
+            steps=steps,
+            stop="infrastructure",
+            failure=failure,
+            usage=sum((step.usage for step in steps), Usage()),
+            started_at=steps[0].started_at if steps else time.time(),
+        )
+        await self._recorder.finish(failed)
+        if self.saver is not None:
+            await self.saver.adelete_thread(attempt.trajectory_id)
+        return failed
+
+    def _next(self, task: Task, sample: int, last: Attempt) -> Attempt:
+        number = last.number + 1
+        return Attempt(trajectory_id(self.run_id, task.id, sample, number), number, last.trajectory_id)
+
+
+def _boundary(error: LamarckError) -> Literal["model", "environment", "sandbox", "defect"]:
+    if isinstance(error, ModelError):
+        return "model"
+    if isinstance(error, EnvironmentFailure):
+        return "environment"
+    return "sandbox" if isinstance(error, SandboxError) else "defect"

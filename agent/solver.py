@@ -1,0 +1,116 @@
+"""Deciding: from an episode's state to the next action, by one of three protocols."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core import Message, Reply, Sampling, ToolCall, Usage
+from ..errors import ConfigError
+from .actions import parse_action
+from .context import EpisodeContext, EpisodeState
+from .loops import fruitless, remaining
+from .prompting import act_tool, build_messages
+
+NUDGE = "You have tried that several times with the same result. Try something else."
+
+
+async def decide(context: EpisodeContext, state: EpisodeState) -> dict[str, Any]:
+    """Ask the model for the next action; return the update of the state.
+
+    The update holds either `pending` (a decision) or `tool_messages` (tools to run before deciding).
+
+    Raises:
+        ModelError: the model gave no usable answer.
+        ConfigError: protocol `choice` with an environment that offers no admissible actions.
+    """
+    messages = compose(context, state)
+    context.messages = messages
+    sampling = context.sampling.model_copy(update={"seed": context.step_seed(state["index"])})
+    if context.solver.protocol == "choice":
+        return {"pending": await _choose(context, state, messages, sampling)}
+    return await _chat(context, state, messages, sampling)
+
+
+def compose(context: EpisodeContext, state: EpisodeState) -> tuple[Message, ...]:
+    """Return the prompt for this state: history, what was recalled, tool results so far."""
+    recalled = "\n\n".join(part for part in (state["recalled"]["text"], state["critique"]) if part)
+    messages = build_messages(
+        context.prompts,
+        context.task,
+        state["history"],
+        protocol=context.solver.protocol,
+        admissible=state["admissible"],
+        recalled=recalled,
+        nudge=state["nudge"],
+    )
+    return messages + tuple(Message.model_validate(m) for m in state["tool_messages"])
+
+
+async def _choose(
+    context: EpisodeContext, state: EpisodeState, messages: tuple[Message, ...], sampling: Sampling
+) -> dict[str, Any]:
+    options = state["admissible"]
+    if not options:
+        raise ConfigError(
+            f"task {context.task.id}: its environment offers no admissible actions to choose among.",
+            hint="Set solver.protocol to text or tools.",
+        )
+    if context.solver.on_loop == "avoid":
+        options = remaining(options, state["tried"], context.solver.loop_limit)
+    reply = await context.llm.choose(messages, options, sampling=sampling, session=context.session)
+    index = reply.choice.index if reply.choice is not None else options.index(reply.text)
+    return _decision(reply, options[index], "valid")
+
+
+async def _chat(
+    context: EpisodeContext, state: EpisodeState, messages: tuple[Message, ...], sampling: Sampling
+) -> dict[str, Any]:
+    protocol = context.solver.protocol
+    hook = context.hooks.tools
+    may_call = hook is not None and len(state["tool_calls"]) < context.hooks.tool_calls_per_step
+    tools = list(hook.specs()) if hook is not None and may_call else []
+    if protocol == "tools":
+        tools.append(act_tool(state["admissible"]))
+    reply = await context.llm.chat(messages, sampling=sampling, tools=tools, session=context.session)
+    acts = [call for call in reply.tool_calls if call.name == "act"] if protocol == "tools" else []
+    if acts:
+        return {"pending": _parsed(reply, acted(acts[0]), state)}
+    if reply.tool_calls and may_call:
+        return {
+            "tool_messages": [*state["tool_messages"], _asked(reply)],
+            "spent": _spent(state, reply.usage),
+        }
+    return {"pending": _parsed(reply, reply.text, state)}
+
+
+def acted(call: ToolCall) -> str:
+    """Return the command in an `act` call, whatever shape the model gave its arguments."""
+    if isinstance(call.arguments, dict):
+        value = call.arguments.get("action", "")
+        return f"<action>{value}</action>" if value else ""
+    return call.arguments
+
+
+def _parsed(reply: Reply, text: str, state: EpisodeState) -> dict[str, Any]:
+    parsed = parse_action(text, state["admissible"])
+    return _decision(reply, parsed.action, parsed.validity)
+
+
+def _decision(reply: Reply, action: str | None, validity: str) -> dict[str, Any]:
+    return {"reply": reply.model_dump(mode="json"), "action": action, "validity": validity}
+
+
+def _asked(reply: Reply) -> dict[str, Any]:
+    message = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls)
+    return message.model_dump(mode="json")
+
+
+def _spent(state: EpisodeState, usage: Usage) -> dict[str, Any]:
+    return (Usage.model_validate(state["spent"]) + usage).model_dump()
+
+
+def loop_notice(context: EpisodeContext, tried: list[list[str]]) -> str:
+    """Return what to tell the model when its latest action is fruitless, or nothing."""
+    if context.solver.on_loop != "nudge" or not tried:
+        return ""
+    return NUDGE if tried[-1][0] in fruitless(tried, context.solver.loop_limit) else ""

@@ -1,0 +1,113 @@
+"""One step of an episode: carrying a decision out, recording it, and seeing whether that was the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, NamedTuple
+
+from ..core import Reply, Step, Stop, ToolCall, Usage
+from .context import EpisodeContext, EpisodeState
+from .loops import repeats
+from .observed import Observed
+from .solver import compose, decide
+
+NO_ACTION = "Your answer held no command. Give exactly one command."
+
+
+class Taken(NamedTuple):
+    """A step together with what the world showed after it."""
+
+    step: Step
+    observed: Observed
+
+
+async def take(context: EpisodeContext, state: EpisodeState) -> Taken:
+    """Give the decided action to the world and store the step, or follow a stored one."""
+    if state["index"] < len(context.recorded):
+        stored = context.recorded[state["index"]]
+        return Taken(stored, await _world_step(context, state, stored.action))
+    pending = state["pending"]
+    assert pending is not None
+    if "reply" not in pending:
+        # The checkpoint followed a stored step that this process was not given: decide it now.
+        pending = (await decide(context, state))["pending"]
+    started = time.time()
+    clock = time.perf_counter()
+    observed = await _world_step(context, state, pending["action"])
+    seconds = time.perf_counter() - clock
+    taken = _step(context, state, pending, observed, started, seconds)
+    await context.recorder.step(state["trajectory_id"], taken)
+    return Taken(taken, observed)
+
+
+async def _world_step(context: EpisodeContext, state: EpisodeState, action: str | None) -> Observed:
+    if action is None:
+        # Nothing to give to the world: the turn is lost, the world unchanged.
+        admissible = tuple(state["admissible"]) if state["admissible"] is not None else None
+        return Observed(state["observation"], admissible=admissible, effective=False)
+    return await context.world.step(action)
+
+
+def _step(
+    context: EpisodeContext,
+    state: EpisodeState,
+    pending: dict[str, Any],
+    observed: Observed,
+    started: float,
+    seconds: float,
+) -> Step:
+    reply = Reply.model_validate(pending["reply"])
+    validity = pending["validity"]
+    if validity == "valid" and not observed.effective:
+        validity = "no_effect"
+    return Step(
+        index=state["index"],
+        observation=state["observation"],
+        admissible=tuple(state["admissible"]) if state["admissible"] is not None else None,
+        messages=context.messages or compose(context, state),
+        completion=reply.text,
+        action=pending["action"],
+        validity=validity,
+        tool_calls=tuple(ToolCall.model_validate(call) for call in state["tool_calls"]),
+        choice=reply.choice,
+        reward=observed.reward,
+        terminated=observed.terminated,
+        truncated=observed.truncated,
+        info={**observed.info, **_outcome(observed)},
+        prompt_token_ids=reply.prompt_token_ids,
+        token_ids=reply.token_ids,
+        logprobs=reply.logprobs,
+        entropies=reply.entropies,
+        model=reply.model,
+        policy_version=reply.policy_version,
+        recalled=tuple(state["recalled"]["ids"]),
+        usage=reply.usage + Usage.model_validate(state["spent"]),
+        started_at=started,
+        model_seconds=reply.seconds,
+        environment_seconds=seconds,
+    )
+
+
+def _outcome(observed: Observed) -> dict[str, Any]:
+    known = {"success": observed.success, "score": observed.score}
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def stop_reason(context: EpisodeContext, state: dict[str, Any], observed: Observed) -> Stop | None:
+    """Return why the episode is over after this step, or None."""
+    solver, usage = context.solver, state["usage"]
+    if observed.terminated:
+        return "terminated"
+    if observed.truncated:
+        return "truncated"
+    if state["index"] >= solver.max_steps:
+        return "max_steps"
+    if solver.max_tokens and usage["prompt_tokens"] + usage["completion_tokens"] >= solver.max_tokens:
+        return "max_tokens"
+    if solver.max_cost_usd and usage["cost_usd"] >= solver.max_cost_usd:
+        return "max_cost"
+    if solver.max_seconds and state["seconds"] >= solver.max_seconds:
+        return "max_seconds"
+    if solver.loop_stop and repeats(state["tried"]) >= solver.loop_stop:
+        return "loop"
+    return None
