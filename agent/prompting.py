@@ -76,9 +76,7 @@ def push(history: History, turn: Turn, *, keep: int, summary: int) -> History:
         return History(start=history["start"], recent=recent, summary=history["summary"], dropped=history["dropped"])
     lines = [*history["summary"], *(_line(old) for old in recent[:keep])]
     cut = max(0, len(lines) - summary)
-    return History(
-        start=history["start"], recent=recent[keep:], summary=lines[cut:], dropped=history["dropped"] + cut
-    )
+    return History(start=history["start"], recent=recent[keep:], summary=lines[cut:], dropped=history["dropped"] + cut)
 
 
 def build_messages(

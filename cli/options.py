@@ -1,0 +1,81 @@
+"""Flags that several commands share, and the configuration they add up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..config import RunConfig, parse_assignment
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; flags win over it.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", "-s", help="Any setting, e.g. --set solver.history=5. Repeatable.")
+]
+TasksetName = Annotated[str | None, typer.Option("--taskset", "-t", help="household, alfworld or module:Class.")]
+Split = Annotated[str | None, typer.Option(help="Which split to play.")]
+Data = Annotated[str | None, typer.Option(help="Folder in the ALFWORLD_DATA layout.")]
+Limit = Annotated[int | None, typer.Option(help="Play at most this many tasks.")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", "-m", help="embedded, random, first, scripted:FILE or any litellm model.")
+]
+ApiBase = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server.")]
+Protocol = Annotated[str | None, typer.Option(help="choice, text or tools.")]
+Samples = Annotated[int | None, typer.Option(help="Independent attempts at each task.")]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Episodes at once.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all sampling.")]
+MaxSteps = Annotated[int | None, typer.Option(help="Steps per episode.")]
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; made up from the time if not given.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")]
+
+
+@dataclass(frozen=True)
+class Flags:
+    """The shared flags as given; None means not given."""
+
+    config: Path | None = None
+    assignments: list[str] | None = None
+    taskset: str | None = None
+    split: str | None = None
+    data: str | None = None
+    limit: int | None = None
+    model: str | None = None
+    api_base: str | None = None
+    protocol: str | None = None
+    samples: int | None = None
+    concurrency: int | None = None
+    seed: int | None = None
+    max_steps: int | None = None
+
+    def resolve(self, base: Path | None = None) -> RunConfig:
+        """Return the configuration: `base` or the file, then --set, then the flags.
+
+        Raises:
+            ConfigError: a key or value is wrong.
+        """
+        overrides: dict[str, Any] = dict(parse_assignment(text) for text in self.assignments or [])
+        named = {
+            "taskset.name": self.taskset,
+            "taskset.split": self.split,
+            "taskset.options.data": self.data,
+            "taskset.limit": self.limit,
+            "model.name": self.model,
+            "model.api_base": self.api_base,
+            "solver.protocol": self.protocol,
+            "solver.max_steps": self.max_steps,
+            "collect.samples": self.samples,
+            "collect.concurrency": self.concurrency,
+            "collect.seed": self.seed,
+        }
+        overrides |= {key: value for key, value in named.items() if value is not None}
+        return RunConfig.load(self.config or base, overrides)
+
+
+def progress_console(silent: bool) -> Console:
+    """Return a console on stderr for progress bars; silent when only JSON is wanted."""
+    return Console(stderr=True, quiet=silent)

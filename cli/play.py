@@ -1,0 +1,129 @@
+"""`lamarck run`: collect episodes into a run directory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import typer
+
+from ..agent.runner import RunResult
+from ..config import RunConfig
+from ..evals.metrics import Tally
+from ..rundir import RunDirectory
+from ..store import Store
+from . import options as o
+from .tables import console, print_json
+from .watch import Watch
+
+
+def run(
+    config: o.ConfigFile = None,
+    taskset: o.TasksetName = None,
+    split: o.Split = None,
+    data: o.Data = None,
+    limit: o.Limit = None,
+    model: o.ModelName = None,
+    api_base: o.ApiBase = None,
+    protocol: o.Protocol = None,
+    samples: o.Samples = None,
+    concurrency: o.Concurrency = None,
+    seed: o.Seed = None,
+    max_steps: o.MaxSteps = None,
+    settings: o.Set = None,
+    out: o.Out = None,
+    resume: o.Resume = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Play the tasks of a split and store every step.
+
+    Ctrl-C stops cleanly; `lamarck run --resume --out DIR` goes on, also after a crash or kill -9.
+    """
+    flags = o.Flags(
+        config,
+        settings,
+        taskset,
+        split,
+        data,
+        limit,
+        model,
+        api_base,
+        protocol,
+        samples,
+        concurrency,
+        seed,
+        max_steps,
+    )
+    directory, resolved = prepare(flags, out, resume)
+    result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
+    if as_json:
+        print_json(summary(directory, result, tally))
+    else:
+        console().print(sentence(directory, result, tally), markup=False, highlight=False)
+    if result.failed or result.stopped_by or result.interrupted:
+        raise typer.Exit(130 if result.interrupted else 1)
+
+
+def prepare(flags: o.Flags, out: Path | None, resume: bool) -> tuple[RunDirectory, RunConfig]:
+    """Return the directory and the configuration; a resumed run starts from its own `run.toml`."""
+    if out is not None and resume and RunDirectory(out).exists():
+        directory = RunDirectory(out)
+        return directory, flags.resolve(base=directory.config_path)
+    config = flags.resolve()
+    if out is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        name = "".join(c if c.isalnum() or c in "-." else "-" for c in f"{config.taskset.name}-{config.model.name}")
+        out = Path("runs") / f"{stamp}-{name}"
+    return RunDirectory(out), config
+
+
+def play(config: RunConfig, directory: RunDirectory, *, resume: bool, quiet: bool) -> tuple[RunResult, Tally]:
+    """Play a run to its end or interruption and return how it went.
+
+    Raises:
+        LamarckError: something is missing or wrong.
+    """
+    # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
+    from .wire import collect
+
+    directory.create(config, resume=resume)
+    with directory.lock(), directory.logging(), Store.open(directory.store_url(config)) as store:
+        with Watch(f"{config.taskset.name}/{config.taskset.split} {config.model.name}", quiet=quiet) as watch:
+            result = asyncio.run(collect(config, directory, store, watch))
+        return result, watch.tally
+
+
+def summary(directory: RunDirectory, result: RunResult, tally: Tally) -> dict[str, object]:
+    """Return what `--json` prints."""
+    return {
+        "run": str(directory.path),
+        "run_id": directory.run_id,
+        "total": result.total,
+        "already": result.already,
+        "finished": result.finished,
+        "failed": result.failed,
+        "interrupted": result.interrupted,
+        "stopped_by": result.stopped_by or None,
+        "seconds": round(result.seconds, 3),
+        "this_time": json.loads(json.dumps(tally.as_dict())),
+    }
+
+
+def sentence(directory: RunDirectory, result: RunResult, tally: Tally) -> str:
+    """Return what happened and what can be done next, in a few lines."""
+    lines = [
+        f"{result.finished} episodes in {result.seconds:.1f} s, {tally.successes} solved, {tally.steps} steps; "
+        f"{result.already + result.finished} of {result.total} finished in {directory.path}"
+    ]
+    if result.failed:
+        lines.append(f"{result.failed} given up after infrastructure failures; they have no reward.")
+    if result.stopped_by:
+        lines.append(f"Stopped by {result.stopped_by}.")
+    if result.interrupted or result.stopped_by or result.failed:
+        lines.append(f"Go on with: lamarck run --resume --out {directory.path}")
+    else:
+        lines.append(f"Look at it with: lamarck eval {directory.path}   or   lamarck show {directory.path}")
+    return "\n".join(lines)

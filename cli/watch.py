@@ -1,0 +1,105 @@
+"""Watching a run: a progress bar with time left on a terminal, plain lines elsewhere, one line per failure."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeft
+
+from ..agent.runner import Event
+from ..evals.metrics import Tally
+
+PLAIN_EVERY_S = 15.0
+"""Seconds between lines where there is no terminal to draw on."""
+
+
+class Watch:
+    """Shows events as they come. Use as a context manager and pass it as `on_event`.
+
+    Args:
+        label: what stands in front of the bar.
+        quiet: show failures only.
+    """
+
+    def __init__(self, label: str, *, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.tally = Tally()
+        self._label = label
+        self._quiet = quiet
+        self._steps = 0
+        self._done = self._total = self._already = 0
+        self._started = self._last_line = time.monotonic()
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeLeft(),
+            console=self.console,
+            transient=True,
+            disable=quiet or not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task(label, total=None, figures="")
+
+    def __enter__(self) -> Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Take note of one event."""
+        if event.kind == "planned":
+            self._total, self._already = event.total, event.done
+            self._done = event.done
+            self._bar.update(self._task, total=event.total, completed=event.done)
+            if event.done:
+                self._say(f"{event.done} of {event.total} episodes were finished before")
+        elif event.kind == "step":
+            self._steps += 1
+            self._draw()
+        elif event.trajectory is not None:
+            self.tally.add(event.trajectory)
+            if event.kind == "finished":
+                self._done += 1
+            else:
+                self._failure(event)
+            self._draw()
+
+    def _failure(self, event: Event) -> None:
+        assert event.trajectory is not None and event.trajectory.failure is not None
+        failure = event.trajectory.failure
+        what = "trying again" if event.kind == "failed" else "given up, no reward"
+        self.console.print(
+            f"{failure.boundary} failure, task {event.trajectory.task.id} sample {event.sample}: "
+            f"{failure.message} ({what})",
+            style="yellow",
+            markup=False,
+        )
+
+    def _draw(self) -> None:
+        self._bar.update(self._task, completed=self._done, figures=self._figures())
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._last_line >= PLAIN_EVERY_S:
+            self._last_line = now
+            fresh = self._done - self._already
+            left = f", about {(now - self._started) / fresh * (self._total - self._done):.0f} s left" if fresh else ""
+            self._say(f"{self._label}: {self._done}/{self._total} episodes, {self._figures()}{left}")
+
+    def _figures(self) -> str:
+        seconds = max(1e-9, time.monotonic() - self._started)
+        won = f"{self.tally.successes}/{self.tally.episodes} solved" if self.tally.episodes else "none finished yet"
+        return f"{won}, {self._steps / seconds:.1f} steps/s"
+
+    def _say(self, text: str) -> None:
+        if not self._quiet:
+            self.console.print(text, markup=False)
