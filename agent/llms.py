@@ -16,7 +16,7 @@ def build_llm(config: ModelConfig) -> LLM:
         ConfigError: an extra is missing, or the file of a script.
         ModelError: there is no key for the provider, or the embedded weights cannot be had.
     """
-    from .scripted import FirstLLM, RandomLLM, ScriptedLLM
+    from .scripted import ScriptedLLM, first_llm, random_llm
 
     if config.name == "embedded":
         from .embedded import EmbeddedLLM
@@ -24,9 +24,9 @@ def build_llm(config: ModelConfig) -> LLM:
 
         return EmbeddedLLM(pull(DEFAULT_MODEL), threads=config.threads)
     if config.name == "random":
-        return RandomLLM()
+        return random_llm()
     if config.name == "first":
-        return FirstLLM()
+        return first_llm()
     if config.name.startswith("scripted:"):
         return ScriptedLLM.from_file(config.name.removeprefix("scripted:"))
     from .llm import LiteLLM

@@ -220,7 +220,7 @@ class Runner:
         if self.saver is None:
             await self._graph.ainvoke(start, config, context=context)
         else:
-            await self._graph.ainvoke(start, config, context=context, durability="async")
+            await self._graph.ainvoke(start, config, context=context, durability="sync")
             await self.saver.adelete_thread(attempt.trajectory_id)
         return await asyncio.to_thread(self.store.trajectory, context.attempt.trajectory_id)
 

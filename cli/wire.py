@@ -55,7 +55,7 @@ async def wired(
             timeout_s=config.collect.environment_timeout_s,
         )
         try:
-            async with open_checkpoints(directory.checkpoints_path) as saver:
+            with open_checkpoints(directory.checkpoints_path) as saver:
                 runner = Runner(
                     run_id=directory.run_id,
                     config=config,

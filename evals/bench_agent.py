@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, TypedDict
@@ -117,7 +118,7 @@ def bench_agent(steps: int = 2000) -> dict[str, Any]:
     bare = asyncio.run(_bare(steps))
     with tempfile.TemporaryDirectory() as folder:
         times, seconds = asyncio.run(_episode(Path(folder), steps))
-    laps = [(b - a) * 1000 for a, b in zip(times, times[1:], strict=False)]
+    laps = [(b - a) * 1000 for a, b in pairwise(times)]
     cuts = quantiles(laps, n=100)
     quarter = max(1, len(laps) // 4)
     first, last = sum(laps[:quarter]) / quarter, sum(laps[-quarter:]) / quarter
@@ -145,15 +146,14 @@ async def _episode(folder: Path, steps: int) -> tuple[list[float], float]:
         solver=SolverConfig(max_steps=steps, on_loop="ignore"), collect=CollectConfig(concurrency=1, samples=1)
     )
     taskset = RoomTaskset()
-    with Store.open(folder / "store.db") as store:
-        async with open_checkpoints(folder / "checkpoints.db") as saver:
-            worlds = LocalPool(taskset, "inline", size=1, timeout_s=60.0)
-            runner = Runner("bench", config, store, InstantLLM(), worlds, saver, on_event=watch)
-            store.put_run("bench", config={})
-            started = time.perf_counter()
-            result = await runner.run(taskset.tasks("all"))
-            seconds = time.perf_counter() - started
-            await worlds.close()
+    with Store.open(folder / "store.db") as store, open_checkpoints(folder / "checkpoints.db") as saver:
+        worlds = LocalPool(taskset, "inline", size=1, timeout_s=60.0)
+        runner = Runner("bench", config, store, InstantLLM(), worlds, saver, on_event=watch)
+        store.put_run("bench", config={})
+        started = time.perf_counter()
+        result = await runner.run(taskset.tasks("all"))
+        seconds = time.perf_counter() - started
+        await worlds.close()
     if result.finished != 1:
         raise RuntimeError("the benchmark's own episode did not finish")
     return times, seconds

@@ -1,0 +1,140 @@
+"""From a model's text to an action: the `<think>`/`<action>` protocol, read tolerantly.
+
+Pure functions in linear time: a model may answer anything, of any length.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..core import Validity
+
+LONGEST_TEXT = 200_000
+"""Characters of an answer that are read; what a model says after that is no answer to a short question."""
+LONGEST_ACTION = 300
+"""Characters of an action; a longer one is prose that lost its tags."""
+
+_TAG = re.compile(r"<(/?)\s{0,8}(think|thought|action|act)\s{0,8}>", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^[ \t>*#-]{0,12}(?:final )?action[ \t]{0,4}(?:\*\*)?[ \t]{0,4}[:=](.{1,400})$", re.IGNORECASE | re.MULTILINE
+)
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
+_QUOTES = "\"'`“”‘’«»"
+_ARTICLES = re.compile(r"\b(?:the|a|an|some)\s+", re.IGNORECASE)
+_PUT = re.compile(r"^(?:put|place|move) (.+?) (?:in/on|in|on|into|onto|to) (.+)$")
+
+
+class ParsedAction(NamedTuple):
+    """What was read out of an answer."""
+
+    action: str | None
+    """The action, spelled as the environment spells it where it is on the list; None where there is none."""
+    validity: Validity
+    thought: str
+    note: str
+    """How it was read when not by the book: `unclosed`, `label`, `line`, `spelling`; else empty."""
+
+
+def parse_action(text: str, admissible: Sequence[str] | None = None) -> ParsedAction:
+    """Read the action in a model's answer.
+
+    The last action tag that is closed wins, since models correct themselves; failing that an unclosed one at the
+    end, then a line `Action: ...`, then an answer that is nothing but one admissible action.
+
+    Args:
+        text: the model's answer.
+        admissible: actions the environment offers, or None when it offers no list.
+
+    Returns:
+        The action and its validity: `unparseable` without an action, `not_admissible` when it is not on the list.
+    """
+    text = text[:LONGEST_TEXT]
+    thought, found, note = _tagged(text)
+    if found is None:
+        found, note = _untagged(text, admissible)
+    action = clean(found) if found is not None else ""
+    if not action or len(action) > LONGEST_ACTION:
+        return ParsedAction(None, "unparseable", thought, note)
+    if admissible is None:
+        return ParsedAction(action, "valid", thought, note)
+    match = match_admissible(action, admissible)
+    if match is None:
+        return ParsedAction(action, "not_admissible", thought, note)
+    return ParsedAction(match, "valid", thought, note or ("" if match == action else "spelling"))
+
+
+def clean(text: str) -> str:
+    """Return an action without the wrapping that models put around it: quotes, code ticks, prompts, periods."""
+    text = html.unescape(text).translate(_INVISIBLE)
+    lines = [line.strip() for line in text.split("\n")]
+    text = " ".join(next((line for line in lines if line and not line.startswith("```")), "").split())
+    text = text.lstrip("> ").strip()
+    while len(text) > 1 and (text[0] in _QUOTES or text[-1] in _QUOTES):
+        text = text.strip(_QUOTES).strip()
+    return text.rstrip(".!;, ").strip()
+
+
+def match_admissible(action: str, admissible: Sequence[str]) -> str | None:
+    """Return the admissible action that is meant, or None.
+
+    In turn: the very same text; the same but for case, articles and spaces; the same but for `put X in/on Y`
+    standing for `move X to Y` and the other way round. Two admissible actions that fit equally well are no match.
+    """
+    if action in admissible:
+        return action
+    for same in (_plain, _wording):
+        key = same(action)
+        fitting = [option for option in admissible if same(option) == key]
+        if len(fitting) == 1:
+            return fitting[0]
+    return None
+
+
+def _plain(action: str) -> str:
+    return " ".join(_ARTICLES.sub("", action.casefold()).split())
+
+
+def _wording(action: str) -> str:
+    plain = _plain(action)
+    put = _PUT.match(plain)
+    return f"put {put[1]} at {put[2]}" if put else plain
+
+
+def _tagged(text: str) -> tuple[str, str | None, str]:
+    """Return thought, the text inside the action tag that counts, and how it was found."""
+    thought, closed, unclosed = "", None, None
+    kind, start = "", 0
+    for tag in _TAG.finditer(text):
+        name = "think" if tag[2].lower().startswith("thi") or tag[2].lower() == "thought" else "action"
+        if not tag[1]:
+            if kind == "think" and name == "action" and not thought:
+                thought = text[start : tag.start()].strip()
+            kind, start = name, tag.end()
+        elif name == kind:
+            inner = text[start : tag.start()].strip()
+            if kind == "think":
+                thought = inner
+            elif inner:
+                closed = inner
+            kind = ""
+    if kind == "action":
+        unclosed = text[start:].strip() or None
+    elif kind == "think" and not thought:
+        thought = text[start:].strip()
+    if closed is not None:
+        return thought, closed, ""
+    return thought, unclosed, "unclosed" if unclosed else ""
+
+
+def _untagged(text: str, admissible: Sequence[str] | None) -> tuple[str | None, str]:
+    labels = _LABEL.findall(text)
+    if labels:
+        return labels[-1], "label"
+    if admissible is not None and len(text) <= LONGEST_ACTION:
+        bare = match_admissible(clean(text), admissible)
+        if bare is not None:
+            return bare, "line"
+    return None, ""
