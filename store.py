@@ -94,7 +94,12 @@ class Store:
                 return
             c.execute(
                 ATTEMPTS.insert().values(
-                    id=trajectory_id, run_id=run_id, task_id=task.id, sample=sample, attempt=attempt, open=True,
+                    id=trajectory_id,
+                    run_id=run_id,
+                    task_id=task.id,
+                    sample=sample,
+                    attempt=attempt,
+                    open=True,
                     failed=False,
                 )
             )
@@ -121,8 +126,12 @@ class Store:
             self.append_step(trajectory.id, step)
         with self._engine.begin() as c:
             c.execute(
-                ATTEMPTS.update().where(ATTEMPTS.c.id == trajectory.id).values(
-                    open=False, failed=trajectory.failure is not None, success=trajectory.success,
+                ATTEMPTS.update()
+                .where(ATTEMPTS.c.id == trajectory.id)
+                .values(
+                    open=False,
+                    failed=trajectory.failure is not None,
+                    success=trajectory.success,
                     header=trajectory.model_dump_json(exclude={"steps"}),
                 )
             )

@@ -146,6 +146,9 @@ def _rules(text: str) -> Rules:
 
 
 def _build(name: str, problem: str, rules: Rules, wording: Wording, task: str, walkthrough: tuple[str, ...]) -> Game:
+    unsaid = rules.actions - {action.lower() for action in wording.commands}
+    if unsaid:
+        raise EnvironmentFailure(f"its grammar has no command for {sorted(unsaid)[0]}", kind="grammar")
     lowered = problem.lower()
     begin, end = lowered.index("(:init"), lowered.index("(:goal")
     facts: dict[str, list[list[str]]] = {}

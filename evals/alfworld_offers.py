@@ -82,7 +82,9 @@ def _standing(game: Game, here: int) -> dict[str, Move]:
     if key not in game.texts:
         commands = game.wording.commands
         always = ("look", "inventory", "help")
-        offers: dict[str, Move] = {commands[action]: (action, -1, -1) for action in always if action in commands}
+        offers: dict[str, Move] = {
+            commands[action]: (action, -1, -1) for action in always if action in game.rules.actions
+        }
         go = commands["GotoLocation"]
         for r, places in enumerate(game.places):
             for place in places:

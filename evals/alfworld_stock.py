@@ -28,6 +28,11 @@ class StockGame:
             self._environment = _make()
             self._environment.load(str(path))
 
+    @staticmethod
+    def warm() -> None:
+        """Import the stock engine, so that timing what follows does not count it."""
+        _make()
+
     def reset(self) -> tuple[str, list[str], bool]:
         """Return the first text, the admissible commands, and whether the game is won."""
         with _quiet():
