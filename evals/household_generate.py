@@ -105,7 +105,7 @@ def _layout(seed: int, size: Size, room: str, kind: TaskType, number: int) -> La
 
 
 def _belongs(layout: Layout, split: Split) -> bool:
-    """Say whether a furnished room is one of a split's; it goes by what stands in it, so that no two splits share it."""
+    """Say whether a furnished room is one of a split's. It goes by what stands in it, so rooms are never shared."""
     tenth = int(hashlib.sha256(repr((layout.room, layout.places)).encode()).hexdigest()[:8], 16) % 10
     return tenth == UNSEEN[split] if split in UNSEEN else tenth not in UNSEEN.values()
 

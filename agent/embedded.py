@@ -1,0 +1,276 @@
+"""The embedded model: SmolLM2-135M-Instruct on this machine's processor, behind the same door as any other."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
+from ..errors import ModelError, boundary
+from .packed import PackedScorer, Scored
+
+T = TypeVar("T")
+
+
+class EmbeddedLLM:
+    """A transformers model in this process. All of torch runs in one thread of its own, one call after the other.
+
+    Args:
+        folder: the model's folder, as `models_cache.pull` returns it.
+        threads: CPU threads of torch; None leaves them as they are.
+        dtype: `auto` times both once and takes the faster: bfloat16 is several times faster than float32 on a
+            processor with instructions for it, and several times slower on one without.
+        score_kind: how a continuation is scored; the mean does not favour short ones.
+        score_end: whether the token that ends the answer counts as part of each continuation.
+        sessions: episodes whose prompt cache is kept at once.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        threads: int | None = None,
+        dtype: Literal["auto", "bfloat16", "float32"] = "auto",
+        score_kind: Literal["mean_logprob", "sum_logprob"] = "mean_logprob",
+        score_end: bool = False,
+        sessions: int = 8,
+    ) -> None:
+        self.folder = Path(folder)
+        self.name = self.folder.name
+        self._threads = threads
+        self.dtype: str = dtype
+        self._score_kind, self._score_end = score_kind, score_end
+        self._sessions = sessions
+        self._executor = ThreadPoolExecutor(1, "lamarck-model")
+        self._scorer: PackedScorer | None = None
+        self._tokenizer: Any = None
+        self._context = 0
+        self.policy_version = ""
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        sampling: Sampling | None = None,
+        tools: Sequence[ToolSpec] = (),
+        session: str | None = None,
+    ) -> Reply:
+        """Sample a completion token by token.
+
+        Raises:
+            ModelError: tools were given, which this model was not made for; or the prompt does not fit.
+        """
+        if tools:
+            raise ModelError(
+                f"model {self.name} cannot call tools.", hint="Set solver.protocol to choice or text.", kind="tools"
+            )
+        return await self._run(self._chat, list(messages), sampling or Sampling(), session)
+
+    async def choose(
+        self,
+        messages: Sequence[Message],
+        options: Sequence[str],
+        *,
+        sampling: Sampling | None = None,
+        session: str | None = None,
+    ) -> Reply:
+        """Score every option as the answer to the prompt and take the best, or draw one at a temperature above 0.
+
+        `reply.logprobs` are those of the chosen option's own tokens under the unconstrained model. The probability
+        with which the option was chosen among the others is another thing: a softmax over `choice.scores`.
+
+        Raises:
+            ModelError: there are no options, or the prompt does not fit.
+        """
+        if not options:
+            raise ModelError(f"model {self.name} was given nothing to choose among.", kind="no_options")
+        return await self._run(self._choose, list(messages), list(options), sampling or Sampling(), session)
+
+    def end_session(self, session: str) -> None:
+        """Drop an episode's prompt cache."""
+        if self._scorer is not None:
+            self._executor.submit(self._scorer.forget, session)
+
+    async def close(self) -> None:
+        """End the model's thread and let go of the weights."""
+        self._executor.shutdown(wait=True)
+        self._scorer = None
+
+    async def _run(self, function: Callable[..., T], *args: Any) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, functools.partial(function, *args))
+
+    # Everything below runs in the model's thread.
+
+    def load(self) -> PackedScorer:
+        """Load the weights, once.
+
+        Raises:
+            ModelError: the folder holds no readable model.
+        """
+        if self._scorer is None:
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+            from transformers.utils import logging
+
+            logging.set_verbosity_error()
+            logging.disable_progress_bar()
+            if self._threads is not None:
+                torch.set_num_threads(self._threads)
+            self.dtype = faster_dtype() if self.dtype == "auto" else self.dtype
+            with boundary(ModelError, f"cannot load model {self.folder}", OSError, ValueError, RuntimeError):
+                self._tokenizer = AutoTokenizer.from_pretrained(self.folder)
+                model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=getattr(torch, self.dtype))
+            model.eval()
+            self._context = int(model.config.max_position_embeddings)
+            self.policy_version = _weights_id(self.folder)
+            self._scorer = PackedScorer(model, sessions=self._sessions)
+        return self._scorer
+
+    def encode(self, messages: Sequence[Message]) -> list[int]:
+        """Return the tokens of a chat up to where the answer begins."""
+        self.load()
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        out = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
+        return list(out["input_ids"])
+
+    def encode_options(self, options: Sequence[str]) -> list[list[int]]:
+        """Return the tokens of each option."""
+        rows = self._tokenizer(list(options), add_special_tokens=False)["input_ids"]
+        end = [self._tokenizer.eos_token_id] if self._score_end else []
+        return [[*row, *end] or [self._tokenizer.eos_token_id] for row in rows]
+
+    def _choose(self, messages: list[Message], options: list[str], sampling: Sampling, session: str | None) -> Reply:
+        started = time.perf_counter()
+        scorer = self.load()
+        prompt = self.encode(messages)
+        rows = self.encode_options(options)
+        self._fits(len(prompt) + max(map(len, rows)))
+        prefix, cached = scorer.read(prompt, session)
+        scored = scorer.score(prefix, rows)
+        scores = [self._score(one) for one in scored]
+        index = _pick(scores, sampling)
+        return Reply(
+            text=options[index],
+            choice=Choice(index=index, scores=tuple(scores), score_kind=self._score_kind),
+            prompt_token_ids=tuple(prompt),
+            token_ids=tuple(rows[index]),
+            logprobs=scored[index].logprobs,
+            entropies=scored[index].entropies,
+            usage=Usage(prompt_tokens=len(prompt), completion_tokens=len(rows[index]), cached_tokens=cached, calls=1),
+            model=self.name,
+            policy_version=self.policy_version,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _score(self, scored: Scored) -> float:
+        total = sum(scored.logprobs)
+        return total / len(scored.logprobs) if self._score_kind == "mean_logprob" else total
+
+    def _chat(self, messages: list[Message], sampling: Sampling, session: str | None) -> Reply:
+        import torch
+
+        started = time.perf_counter()
+        scorer = self.load()
+        prompt = self.encode(messages)
+        self._fits(len(prompt) + 1)
+        prefix, cached = scorer.read(prompt, session)
+        generator = torch.Generator().manual_seed(sampling.seed or 0)
+        tokens: list[int] = []
+        logprobs: list[float] = []
+        entropies: list[float] = []
+        finish, text = "length", ""
+        room = min(sampling.max_tokens, self._context - len(prompt))
+        while len(tokens) < room:
+            assert prefix.logits is not None
+            distribution = torch.log_softmax(prefix.logits, -1)
+            token = _draw(prefix.logits, sampling, generator)
+            tokens.append(token)
+            logprobs.append(float(distribution[token]))
+            entropies.append(float(-(distribution.exp() * distribution).sum()))
+            if token == self._tokenizer.eos_token_id:
+                finish = "stop"
+                break
+            text = self._tokenizer.decode(tokens, skip_special_tokens=True)
+            if cut := next((stop for stop in sampling.stop if stop in text), None):
+                text, finish = text[: text.index(cut)], "stop"
+                break
+            prefix, _ = scorer.read([*prompt, *tokens], session)
+        return Reply(
+            text=text,
+            finish_reason=finish,
+            prompt_token_ids=tuple(prompt),
+            token_ids=tuple(tokens),
+            logprobs=tuple(logprobs),
+            entropies=tuple(entropies),
+            usage=Usage(prompt_tokens=len(prompt), completion_tokens=len(tokens), cached_tokens=cached, calls=1),
+            model=self.name,
+            policy_version=self.policy_version,
+            seconds=time.perf_counter() - started,
+        )
+
+    def _fits(self, tokens: int) -> None:
+        if tokens > self._context:
+            raise ModelError(
+                f"the prompt and its answer take {tokens} tokens, model {self.name} has room for {self._context}.",
+                hint="Lower solver.history.",
+                kind="context_length",
+            )
+
+
+def _pick(scores: Sequence[float], sampling: Sampling) -> int:
+    """Return the best option, the first of equals; above temperature 0 draw from the softmax of the scores."""
+    if sampling.temperature == 0.0:
+        return max(range(len(scores)), key=scores.__getitem__)
+    top = max(scores)
+    weights = [math.exp((score - top) / sampling.temperature) for score in scores]
+    return random.Random(sampling.seed or 0).choices(range(len(scores)), weights)[0]
+
+
+def _draw(logits: Any, sampling: Sampling, generator: Any) -> int:
+    """Draw a token with temperature and nucleus sampling."""
+    import torch
+
+    if sampling.temperature == 0.0:
+        return int(logits.argmax())
+    probabilities = torch.softmax(logits / sampling.temperature, -1)
+    if sampling.top_p < 1.0:
+        ordered, order = probabilities.sort(descending=True)
+        outside = ordered.cumsum(-1) - ordered >= sampling.top_p
+        probabilities[order[outside]] = 0.0
+    return int(torch.multinomial(probabilities, 1, generator=generator))
+
+
+def faster_dtype() -> Literal["bfloat16", "float32"]:
+    """Return the number format in which this machine multiplies matrices of the model's size faster."""
+    import torch
+
+    seconds: dict[str, float] = {}
+    for dtype in ("float32", "bfloat16"):
+        left = torch.ones((64, 576), dtype=getattr(torch, dtype))
+        right = torch.ones((576, 1536), dtype=getattr(torch, dtype))
+        laps = []
+        for _ in range(6):
+            clock = time.perf_counter()
+            left @ right
+            laps.append(time.perf_counter() - clock)
+        seconds[dtype] = min(laps)
+    return "bfloat16" if seconds["bfloat16"] < seconds["float32"] else "float32"
+
+
+def _weights_id(folder: Path) -> str:
+    """Return 12 hex digits that name the weights."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,72 @@
+"""Making a server choose among given strings, and reading which one it chose."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..core import Message
+from ..errors import ModelError
+from .actions import clean, match_admissible, parse_action
+
+
+def schema_of(options: Sequence[str]) -> dict[str, Any]:
+    """Return a response format that only lets one of the options through."""
+    schema = {
+        "type": "object",
+        "properties": {"action": {"type": "string", "enum": list(options)}},
+        "required": ["action"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}
+
+
+def listing(messages: Sequence[Message], options: Sequence[str]) -> list[Message]:
+    """Return the chat with the options listed at its end."""
+    *before, last = messages
+    listed = "\n".join(f"- {option}" for option in options)
+    text = f"{last.content}\n\nAnswer with exactly one of these and nothing else:\n{listed}"
+    return [*before, last.model_copy(update={"content": text})]
+
+
+def chosen_index(text: str, options: Sequence[str]) -> int | None:
+    """Return which option an answer means: JSON with an action, or the option itself, bare or in tags."""
+    candidates = [text]
+    try:
+        value = json.loads(text)
+        if isinstance(value, dict):
+            candidates.insert(0, str(value.get("action", "")))
+    except (ValueError, RecursionError):
+        pass
+    for candidate in candidates:
+        match = match_admissible(clean(candidate[:2000]), options) or parse_action(candidate, options).action
+        if match is not None and match in options:
+            return list(options).index(match)
+    return None
+
+
+def mean_logprob_of(response: Any, option: str) -> float:
+    """Return the mean log-probability of the last tokens of a prompt, those that spell `option`.
+
+    Raises:
+        ModelError: the server gave no log-probabilities of the prompt.
+    """
+    rows = getattr(response, "prompt_logprobs", None)
+    if rows is None:
+        fields = getattr(response, "provider_specific_fields", None) or {}
+        rows = fields.get("prompt_logprobs") if isinstance(fields, Mapping) else None
+    if not rows:
+        raise ModelError(
+            "the server gives no prompt_logprobs.",
+            hint="Set model.choice_mode to structured or text.",
+            kind="bad_reply",
+        )
+    left, values = len(option), []
+    for row in reversed(rows):
+        best = next(iter((row or {}).values()), None)
+        if best is None or left <= 0:
+            break
+        values.append(float(best["logprob"]))
+        left -= max(1, len(str(best.get("decoded_token") or "x")))
+    return sum(values) / len(values) if values else -1e9
