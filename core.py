@@ -67,7 +67,7 @@ class ToolSpec(Wire):
 
     name: str
     description: str = ""
-    parameters: dict[str, JsonValue] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, JsonValue] = Field(default_factory=lambda: dict[str, JsonValue](type="object", properties={}))
     """JSON schema of the arguments."""
 
 

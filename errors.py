@@ -74,11 +74,12 @@ def boundary(
     Raises:
         LamarckError: of type `to`. Errors that are already ours pass unchanged.
     """
+    wanted = catch or (Exception,)
     try:
         yield
     except LamarckError:
         raise
-    except catch or (Exception,) as error:
+    except wanted as error:
         text = str(error).strip().splitlines()
         reason = text[0] if text else type(error).__name__
         raise to(f"{what}: {reason}", hint=hint, kind=kind or type(error).__name__) from error

@@ -1,49 +1,37 @@
-"""The one door to SQLite or PostgreSQL: tasks, runs, attempts with their steps, releases."""
+"""The one door to SQLite or PostgreSQL: tasks, runs, attempts with their steps, releases.
+
+All writes are idempotent: doing one again changes nothing, and writing something else under the same key is an error.
+So neither a crash nor a retry nor a second worker can lose or double anything.
+"""
 
 from __future__ import annotations
 
 import json
+import time
 import zlib
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from .core import Release, Step, Task, Trajectory
+from .core import Release, Step, Task, Trajectory, content_id
 from .errors import StoreError
+from .store_engine import engine_for, is_busy, named, prepare
+from .store_tables import RELEASES, RUNS, STEPS, TASKS, TRAJECTORIES
 
-META = sa.MetaData()
-ATTEMPTS = sa.Table(
-    "attempts",
-    META,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("run_id", sa.Text, index=True),
-    sa.Column("task_id", sa.Text),
-    sa.Column("sample", sa.Integer),
-    sa.Column("attempt", sa.Integer),
-    sa.Column("open", sa.Boolean),
-    sa.Column("failed", sa.Boolean),
-    sa.Column("success", sa.Boolean),
-    sa.Column("header", sa.Text),
-)
-STEPS = sa.Table(
-    "steps",
-    META,
-    sa.Column("trajectory_id", sa.Text, primary_key=True),
-    sa.Column("index", sa.Integer, primary_key=True),
-    sa.Column("body", sa.LargeBinary),
-)
-RUNS = sa.Table("runs", META, sa.Column("id", sa.Text, primary_key=True), sa.Column("config", sa.Text))
-RELEASES = sa.Table("releases", META, sa.Column("id", sa.Text, primary_key=True), sa.Column("body", sa.Text))
+T = TypeVar("T")
+PATIENCE_S = 20.0
+"""How long a write waits for another process to be done, in seconds."""
 
 
-@dataclass(frozen=True)
-class AttemptRow:
+class AttemptRow(NamedTuple):
+    """An attempt as a run needs to know it."""
+
     trajectory_id: str
     task_id: str
     sample: int
@@ -52,112 +40,288 @@ class AttemptRow:
 
 
 class Store:
-    local = True
+    """Open one with `Store.open`; use it as a context manager. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, place: str) -> None:
         self._engine = engine
-        META.create_all(engine)
+        self._place = place
+        self.local = engine.dialect.name == "sqlite"
+        """Whether a write takes less time than handing it to another thread."""
 
     @classmethod
     def open(cls, url: str | Path, *, create: bool = True) -> Store:
-        engine = sa.create_engine(f"sqlite:///{url}")
+        """Open a store: a path to an SQLite file, or a SQLAlchemy URL.
 
-        @sa.event.listens_for(engine, "connect")
-        def _pragma(connection: Any, record: Any) -> None:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-
-        return cls(engine)
+        Raises:
+            StoreError: it cannot be reached, is no store, or was written by a newer Lamarck.
+        """
+        engine, place = engine_for(url, create=create)
+        try:
+            prepare(engine, place, create=create)
+        except SQLAlchemyError as error:
+            engine.dispose()
+            raise named(error, f"opening store {place}", place) from error
+        return cls(engine, place)
 
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, *_: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
         self._engine.dispose()
 
-    def put_run(self, run_id: str, *, config: dict[str, JsonValue], release_id: str = "") -> None:
-        with self._engine.begin() as c, suppress(SQLAlchemyError):
-            c.execute(RUNS.insert().values(id=run_id, config=json.dumps(config)))
+    # Runs, releases, tasks.
+
+    def put_run(self, run_id: str, *, config: Mapping[str, JsonValue], release_id: str = "") -> None:
+        """Register a run; a run that is there stays as it is."""
+        row = {"id": run_id, "release_id": release_id, "created_at": time.time(), "config": json.dumps(config)}
+        self._write(f"run {run_id}", lambda c: _insert(c, RUNS, row))
 
     def put_release(self, release: Release) -> None:
-        with self._engine.begin() as c, suppress(SQLAlchemyError):
-            c.execute(RELEASES.insert().values(id=release.id, body=release.model_dump_json()))
+        """Store a release; its id is its content."""
+        row = {
+            "id": release.id,
+            "parent": release.parent,
+            "created_at": release.created_at,
+            "body": release.model_dump_json(),
+        }
+        self._write(f"release {release.id}", lambda c: _insert(c, RELEASES, row))
 
-    def get_release(self, ident: str) -> Release | None:
-        with self._engine.begin() as c:
-            row = c.execute(sa.select(RELEASES.c.body).where(RELEASES.c.id == ident)).scalar()
-        return Release.model_validate_json(row) if row else None
+    def get_release(self, release_id: str) -> Release | None:
+        """Return a release, or None."""
+        found = self._read(sa.select(RELEASES.c.body).where(RELEASES.c.id == release_id)).scalar()
+        return Release.model_validate_json(found) if found is not None else None
+
+    def put_tasks(self, tasks: Iterable[Task]) -> None:
+        """Store tasks."""
+        rows = [_task_row(task) for task in tasks]
+        self._write("tasks", lambda c: [_insert(c, TASKS, row) for row in rows])
+
+    def tasks(self, *, split: str | None = None) -> list[Task]:
+        """Return the tasks that were stored or played, ordered by id."""
+        query = sa.select(TASKS.c.body).order_by(TASKS.c.id, TASKS.c.content)
+        if split is not None:
+            query = query.where(TASKS.c.split == split)
+        return [Task.model_validate_json(body) for body in self._read(query).scalars()]
+
+    # Attempts.
 
     def begin_attempt(self, trajectory_id: str, *, run_id: str, task: Task, sample: int, attempt: int) -> None:
-        with self._engine.begin() as c:
-            if c.execute(sa.select(ATTEMPTS.c.id).where(ATTEMPTS.c.id == trajectory_id)).scalar():
-                return
-            c.execute(
-                ATTEMPTS.insert().values(
-                    id=trajectory_id,
-                    run_id=run_id,
-                    task_id=task.id,
-                    sample=sample,
-                    attempt=attempt,
-                    open=True,
-                    failed=False,
-                )
-            )
+        """Register an attempt before its first step; one that is there stays as it is."""
+        row = _attempt_row(trajectory_id, run_id, task, sample, attempt)
+
+        def write(connection: sa.Connection) -> None:
+            _insert(connection, TASKS, _task_row(task))
+            _insert(connection, TRAJECTORIES, row)
+
+        self._write(f"attempt {trajectory_id}", write)
 
     def append_step(self, trajectory_id: str, step: Step) -> None:
-        body = zlib.compress(step.model_dump_json().encode(), 1)
-        with self._engine.begin() as c:
-            old = c.execute(
-                sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id, STEPS.c.index == step.index)
-            ).scalar()
-            if old == body:
-                return
-            if old is not None:
-                raise StoreError(f"step {step.index} of {trajectory_id} differs.", kind="conflict")
-            c.execute(STEPS.insert().values(trajectory_id=trajectory_id, index=step.index, body=body))
+        """Store one step as it happens.
+
+        Raises:
+            StoreError: kind `conflict` when another step is stored under this number.
+        """
+        self._write(f"step {step.index} of {trajectory_id}", lambda c: _put_step(c, trajectory_id, step))
 
     def steps_of(self, trajectory_id: str) -> tuple[Step, ...]:
-        with self._engine.begin() as c:
-            q = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id).order_by(STEPS.c.index)
-            return tuple(Step.model_validate_json(zlib.decompress(b)) for b in c.execute(q).scalars())
+        """Return the steps stored so far, in order."""
+        query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id).order_by(STEPS.c.number)
+        try:
+            return tuple(Step.model_validate_json(zlib.decompress(body)) for body in self._read(query).scalars())
+        except (zlib.error, ValidationError) as error:
+            raise StoreError(f"steps of {trajectory_id} in {self._place} are damaged.", kind="damaged") from error
 
-    def finish(self, trajectory: Trajectory) -> None:
-        for step in trajectory.steps:
-            self.append_step(trajectory.id, step)
-        with self._engine.begin() as c:
-            c.execute(
-                ATTEMPTS.update()
-                .where(ATTEMPTS.c.id == trajectory.id)
-                .values(
-                    open=False,
-                    failed=trajectory.failure is not None,
-                    success=trajectory.success,
-                    header=trajectory.model_dump_json(exclude={"steps"}),
-                )
+    def drop_attempt(self, trajectory_id: str) -> None:
+        """Remove an unfinished attempt and its steps; a finished one is never removed."""
+
+        def write(connection: sa.Connection) -> None:
+            gone = connection.execute(
+                sa.delete(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory_id, TRAJECTORIES.c.open)
             )
+            if gone.rowcount:
+                connection.execute(sa.delete(STEPS).where(STEPS.c.trajectory_id == trajectory_id))
+
+        self._write(f"attempt {trajectory_id}", write)
+
+    def finish(self, trajectory: Trajectory) -> bool:
+        """Store a finished trajectory with all its steps, whole or not at all; return False if it was there.
+
+        Raises:
+            StoreError: kind `conflict` when another trajectory is stored under this id.
+        """
+        body = trajectory.model_dump_json(exclude={"steps"})
+        row = _attempt_row(trajectory.id, trajectory.run_id, trajectory.task, trajectory.sample, trajectory.attempt) | {
+            "group_id": trajectory.group_id,
+            "release_id": trajectory.release_id,
+            "open": False,
+            "failed": trajectory.failure is not None,
+            "success": trajectory.success,
+            "reward": trajectory.reward,
+            "steps": len(trajectory.steps),
+            "started_at": trajectory.started_at,
+            "body": body,
+        }
+
+        def write(connection: sa.Connection) -> bool:
+            known = sa.select(TRAJECTORIES.c.open, TRAJECTORIES.c.body).where(TRAJECTORIES.c.id == trajectory.id)
+            found = connection.execute(known).one_or_none()
+            if found is not None and not found.open:
+                if found.body != body:
+                    raise StoreError(f"trajectory {trajectory.id} is stored with other content.", kind="conflict")
+                return False
+            _insert(connection, TASKS, _task_row(trajectory.task))
+            if found is None:
+                connection.execute(sa.insert(TRAJECTORIES).values(row))
+            else:
+                connection.execute(sa.update(TRAJECTORIES).where(TRAJECTORIES.c.id == trajectory.id).values(row))
+            counted = sa.select(sa.func.count()).where(STEPS.c.trajectory_id == trajectory.id)
+            stored = connection.execute(counted).scalar_one()
+            for step in trajectory.steps[stored:]:
+                _put_step(connection, trajectory.id, step)
+            return True
+
+        return self._write(f"trajectory {trajectory.id}", write)
 
     def finished(self, run_id: str) -> set[tuple[str, int]]:
-        q = sa.select(ATTEMPTS.c.task_id, ATTEMPTS.c.sample).where(
-            ATTEMPTS.c.run_id == run_id, ~ATTEMPTS.c.open, ~ATTEMPTS.c.failed
+        """Return (task id, sample) of all episodes of a run that came to their end."""
+        query = sa.select(TRAJECTORIES.c.task_id, TRAJECTORIES.c.sample).where(
+            TRAJECTORIES.c.run_id == run_id, ~TRAJECTORIES.c.open, ~TRAJECTORIES.c.failed
         )
-        with self._engine.begin() as c:
-            return {(t, s) for t, s in c.execute(q)}
+        return {(row.task_id, row.sample) for row in self._read(query)}
 
     def attempts(self, run_id: str) -> list[AttemptRow]:
-        with self._engine.begin() as c:
-            rows = c.execute(sa.select(ATTEMPTS).where(ATTEMPTS.c.run_id == run_id)).mappings()
-            return [AttemptRow(r["id"], r["task_id"], r["sample"], r["attempt"], r["open"]) for r in rows]
+        """Return all attempts of a run, open ones too, ordered by task, sample and attempt."""
+        t = TRAJECTORIES.c
+        query = sa.select(t.id, t.task_id, t.sample, t.attempt, t.open).where(t.run_id == run_id)
+        query = query.order_by(t.task_id, t.sample, t.attempt)
+        return [AttemptRow(r.id, r.task_id, r.sample, r.attempt, r.open) for r in self._read(query)]
 
-    def headers(self, *, run_id: str) -> Iterator[Trajectory]:
-        q = sa.select(ATTEMPTS.c.header).where(ATTEMPTS.c.run_id == run_id, ~ATTEMPTS.c.open)
-        with self._engine.begin() as c:
-            yield from [Trajectory.model_validate_json(h) for h in c.execute(q).scalars()]
+    # Trajectories.
 
-    def trajectory(self, ident: str) -> Trajectory:
-        with self._engine.begin() as c:
-            h = c.execute(sa.select(ATTEMPTS.c.header).where(ATTEMPTS.c.id == ident)).scalar()
-        return Trajectory.model_validate_json(h).model_copy(update={"steps": self.steps_of(ident)})
+    def trajectory(self, trajectory_id: str) -> Trajectory:
+        """Return a finished trajectory.
 
-    def trajectories(self, *, run_id: str) -> Iterator[Trajectory]:
-        for h in self.headers(run_id=run_id):
-            yield self.trajectory(h.id)
+        Raises:
+            StoreError: there is none of that id.
+        """
+        body = self._read(sa.select(TRAJECTORIES.c.body).where(TRAJECTORIES.c.id == trajectory_id)).scalar()
+        if body is None:
+            raise StoreError(f"store {self._place} has no finished trajectory {trajectory_id}.", kind="missing")
+        return Trajectory.model_validate_json(body).model_copy(update={"steps": self.steps_of(trajectory_id)})
+
+    def headers(
+        self,
+        *,
+        run_id: str | None = None,
+        task_id: str | None = None,
+        split: str | None = None,
+        success: bool | None = None,
+        failed: bool | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Trajectory]:
+        """Yield finished trajectories without their steps, in the order in which they began."""
+        t = TRAJECTORIES.c
+        query = sa.select(t.body).where(~t.open).order_by(t.started_at, t.id)
+        wanted = {t.run_id: run_id, t.task_id: task_id, t.split: split, t.success: success, t.failed: failed}
+        for column, value in wanted.items():
+            if value is not None:
+                query = query.where(column == value)
+        if limit is not None:
+            query = query.limit(limit)
+        for body in self._read(query).scalars():
+            yield Trajectory.model_validate_json(body)
+
+    def trajectories(self, **wanted: Any) -> Iterator[Trajectory]:
+        """Yield finished trajectories with their steps; takes what `headers` takes."""
+        for header in self.headers(**wanted):
+            yield header.model_copy(update={"steps": self.steps_of(header.id)})
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows there are of each kind."""
+        tables = {"runs": RUNS, "releases": RELEASES, "tasks": TASKS, "trajectories": TRAJECTORIES, "steps": STEPS}
+        return {
+            name: int(self._read(sa.select(sa.func.count()).select_from(table)).scalar_one())
+            for name, table in tables.items()
+        }
+
+    def _read(self, query: sa.Select[Any]) -> sa.Result[Any]:
+        with self._engine.connect() as connection, self._named("reading"):
+            # Fetched whole, so that nothing stays locked while the caller works.
+            return connection.execute(query).freeze()()
+
+    def _write(self, what: str, write: Callable[[sa.Connection], T]) -> T:
+        """Run one transaction; wait and try again while another process holds the store."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    return write(connection)
+            except SQLAlchemyError as error:
+                if not is_busy(error) or time.monotonic() > deadline:
+                    raise named(error, f"writing {what}", self._place) from error
+                time.sleep(0.05)
+
+    @contextmanager
+    def _named(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise named(error, what, self._place) from error
+
+
+def _insert(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is there; return whether it was new."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        return bool(connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount)
+    return bool(connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount)
+
+
+_ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"
+
+
+def _put_step(connection: sa.Connection, trajectory_id: str, step: Step) -> None:
+    body = zlib.compress(step.model_dump_json(exclude_defaults=True).encode(), 1)
+    if connection.dialect.name == "sqlite":
+        # The one statement that runs in every step of every episode: worth sparing SQLAlchemy's compilation.
+        new = connection.exec_driver_sql(_ADD_STEP, (trajectory_id, step.index, body)).rowcount > 0
+    else:
+        new = _insert(connection, STEPS, {"trajectory_id": trajectory_id, "number": step.index, "body": body})
+    if new:
+        return
+    query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id, STEPS.c.number == step.index)
+    if connection.execute(query).scalar_one() != body:
+        raise StoreError(f"step {step.index} of {trajectory_id} is stored with other content.", kind="conflict")
+
+
+def _attempt_row(trajectory_id: str, run_id: str, task: Task, sample: int, attempt: int) -> dict[str, Any]:
+    return {
+        "id": trajectory_id,
+        "run_id": run_id,
+        "task_id": task.id,
+        "split": task.split,
+        "category": task.category,
+        "sample": sample,
+        "attempt": attempt,
+        "open": True,
+        "failed": False,
+    }
+
+
+def _task_row(task: Task) -> dict[str, Any]:
+    body = task.model_dump_json()
+    return {
+        "id": task.id,
+        "content": content_id(body),
+        "environment": task.environment,
+        "split": task.split,
+        "category": task.category,
+        "body": body,
+    }

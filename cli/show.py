@@ -115,7 +115,7 @@ def _read_step(out: Console, step: Step, prompts: bool) -> None:
         out.print(step.observation, style="cyan", markup=False)
     if step.completion and step.completion != step.action:
         out.print(step.completion, style="dim", markup=False)
-    marks = [] if step.validity == "valid" else [step.validity]
+    marks: list[str] = [] if step.validity == "valid" else [step.validity]
     marks += [f"reward {step.reward:g}"] if step.reward else []
     marks += [f"tools {len(step.tool_calls)}"] if step.tool_calls else []
     out.print(f"{step.index + 1:>3} > {step.action or '(no action)'}  {'  '.join(marks)}", style="bold", markup=False)

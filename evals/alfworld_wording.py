@@ -263,6 +263,8 @@ def _needs(symbol: str, number: int, condition: str) -> frozenset[str]:
 def _parts(symbol: str, rhs: str) -> Parts:
     # The stock engine's parser skips white space before the first token, and reads a backslash-n as a new line.
     rhs = rhs.replace("\\n", "\n").lstrip()
+    if ";" in rhs:
+        raise EnvironmentFailure(f"{symbol} holds a semicolon, at which the stock engine stops reading")
     parts: list[tuple[bool, str]] = []
     for number, piece in enumerate(_TOKEN.split(rhs)):
         if number % 2 == 0:

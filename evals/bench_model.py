@@ -20,9 +20,9 @@ Decision = tuple[list[int], list[list[int]]]
 def bench_model(decisions: int = 12, *, folder: str | None = None) -> dict[str, Any]:
     """Time the same decisions of one household episode in four ways.
 
-    `packed_cached`: the prompt's cache is kept between steps, all options in one packed pass. `packed`: the same without
-    the cache. `batch`: the prompt is read once and its cache repeated for each option. `alone`: prompt and option
-    together, each option by itself (timed on a few options and scaled, since it is that slow).
+    `packed_cached`: the prompt's cache is kept between steps, all options in one packed pass. `packed`: the same
+    without the cache. `batch`: the prompt is read once and its cache repeated for each option. `alone`: prompt and
+    option together, each option by itself (timed on a few options and scaled, since it is that slow).
     """
     llm = EmbeddedLLM(folder or pull(DEFAULT_MODEL))
     scorer = llm.load()
