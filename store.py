@@ -61,6 +61,9 @@ class Store:
         except SQLAlchemyError as error:
             engine.dispose()
             raise named(error, f"opening store {place}", place) from error
+        except StoreError:
+            engine.dispose()
+            raise
         return cls(engine, place)
 
     def __enter__(self) -> Store:
@@ -280,8 +283,8 @@ def _insert(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) 
     if connection.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgres_insert
 
-        return bool(connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount)
-    return bool(connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount)
+        return connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount > 0
+    return connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount > 0
 
 
 _ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"

@@ -22,7 +22,7 @@ _LABEL = re.compile(
     r"^[ \t>*#-]{0,12}(?:final )?action[ \t]{0,4}(?:\*\*)?[ \t]{0,4}[:=](.{1,400})$", re.IGNORECASE | re.MULTILINE
 )
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
-_QUOTES = "\"'`“”‘’«»"
+_WRAPPING = " >*_.!;,\"'`“”‘’«»"
 _ARTICLES = re.compile(r"\b(?:the|a|an|some)\s+", re.IGNORECASE)
 _PUT = re.compile(r"^(?:put|place|move) (.+?) (?:in/on|in|on|into|onto|to) (.+)$")
 
@@ -71,10 +71,7 @@ def clean(text: str) -> str:
     text = html.unescape(text).translate(_INVISIBLE)
     lines = [line.strip() for line in text.split("\n")]
     text = " ".join(next((line for line in lines if line and not line.startswith("```")), "").split())
-    text = text.lstrip("> ").strip()
-    while len(text) > 1 and (text[0] in _QUOTES or text[-1] in _QUOTES):
-        text = text.strip(_QUOTES).strip()
-    return text.rstrip(".!;, ").strip()
+    return text.strip(_WRAPPING)
 
 
 def match_admissible(action: str, admissible: Sequence[str]) -> str | None:

@@ -69,7 +69,7 @@ class LiteLLM:
             return
         try:
             litellm = _litellm()
-            litellm.get_llm_provider(self.name, api_base=self._api_base)
+            _, provider, _, _ = litellm.get_llm_provider(self.name, api_base=self._api_base)
         except litellm.exceptions.BadRequestError:
             raise ModelError(
                 f"model {self.name!r} names no provider that litellm knows.",
@@ -80,6 +80,10 @@ class LiteLLM:
             found = litellm.validate_environment(self.name)
             if found["missing_keys"]:
                 raise self._no_key(", ".join(found["missing_keys"]))
+            usual = f"{provider.upper()}_API_KEY"
+            if os.environ.get(usual) == "":
+                # litellm takes an empty key for a key.
+                raise self._no_key(usual)
 
     async def chat(
         self,

@@ -16,9 +16,9 @@ def name_error(name: str, api_base: str | None, error: Exception) -> ModelError:
     reason = _reason(error)
     if kind == "ContextWindowExceededError":
         return ModelError(f"{where}: the prompt is too long.", hint="Lower solver.history.", kind="context_length")
+    if "missing credentials" in reason.lower() or ("api_key" in reason and "must be set" in reason):
+        return ModelError(f"{where} has no API key.", hint="Set the provider's key variable.", kind="no_key")
     if kind in ("AuthenticationError", "PermissionDeniedError") or status in (401, 403):
-        if "api_key" in reason and "must be set" in reason:
-            return ModelError(f"{where} has no API key.", hint="Set the provider's key variable.", kind="no_key")
         return ModelError(f"{where} refused the API key ({reason}).", hint="Check the key.", kind="auth")
     if kind == "NotFoundError" or status == 404:
         return ModelError(

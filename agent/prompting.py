@@ -104,6 +104,7 @@ def build_messages(
     observations[-1] = prompts.fill(
         "turn",
         observation=observations[-1],
+        goal=task.goal,
         nudge=f"\n\n{nudge}" if nudge else "",
         actions=offered,
     )

@@ -15,7 +15,7 @@ from ..rundir import RunDirectory
 from ..store import Store
 from . import options as o
 from .play import play, prepare, sentence
-from .tables import console, print_json, results_table
+from .tables import console, print_json, results_table, totals
 
 
 def evaluate(
@@ -128,7 +128,6 @@ class Report:
         rows = {**self.categories, "all": self.total}
         out.print(results_table(f"{self.config.taskset.name} {self.config.taskset.split}", rows))
         facts = {key: value for key, value in self.facts().items() if value is not None}
+        for line in totals(self.total):
+            out.print(line, markup=False)
         out.print("   ".join(f"{key} {value}" for key, value in facts.items()), style="dim", markup=False)
-        if self.total.stops:
-            stops = ", ".join(f"{kind} {n}" for kind, n in self.total.stops.most_common())
-            out.print(f"episodes ended by: {stops}", style="dim", markup=False)

@@ -65,16 +65,14 @@ def _find(headers: list[Trajectory], which: str, run: Path) -> Trajectory:
 
 def _list(rows: list[Trajectory], limit: int, run: Path) -> None:
     table = Table(caption=f"{len(rows)} episodes" + (f", {limit} shown" if len(rows) > limit else ""))
-    for name in ("id", "task", "type", "outcome", "score", "reward", "s", "goal"):
-        table.add_column(name, overflow="fold" if name == "goal" else "ellipsis", no_wrap=name == "id")
+    for name in ("id", "type", "outcome", "score", "s", "goal"):
+        table.add_column(name, no_wrap=name != "goal")
     for row in rows[:limit]:
         table.add_row(
             row.id[:8],
-            row.task.id + (f" #{row.sample}" if row.sample else ""),
-            row.task.category,
+            row.task.category + (f" #{row.sample}" if row.sample else ""),
             outcome(row),
             "-" if row.score is None else f"{row.score:.2f}",
-            "-" if row.reward is None else f"{row.reward:g}",
             f"{row.seconds:.1f}",
             row.task.goal,
         )

@@ -13,8 +13,9 @@ from ..evals.metrics import Rate, Tally
 
 
 def console() -> Console:
-    """Return a console for results: stdout, never wrapping in the middle of a value."""
-    return Console(soft_wrap=True, highlight=False)
+    """Return a console for results on stdout; where that is no terminal, wide enough for any table."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=160)
 
 
 def print_json(value: object) -> None:
@@ -37,28 +38,38 @@ def number(value: float, digits: int = 1) -> str:
 
 def results_table(title: str, rows: Mapping[str, Tally]) -> Table:
     """Return the evaluation table: one row per category, the last one for all."""
-    table = Table(title=title, title_justify="left", title_style="bold", caption_justify="left")
-    table.add_column("task type")
-    for name in ("games", "solved", "success [95 % Wilson]", "score", "steps", "s", "tokens", "USD"):
+    table = Table(title=title, title_justify="left", title_style="bold")
+    table.add_column("task type", no_wrap=True)
+    for name in ("games", "solved", "success [95 % Wilson]", "score", "steps", "invalid"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("unparseable", "not admissible", "no effect"):
-        table.add_column(name, justify="right")
     for name, tally in rows.items():
-        invalid = tally.invalid()
         table.add_row(
             name,
-            str(tally.episodes) + (f" (+{tally.failed} failed)" if tally.failed else ""),
+            str(tally.episodes),
             str(tally.successes),
             percent(tally.success),
-            number(tally.mean_score, 3),
+            number(tally.mean_score, 2),
             number(tally.mean_steps),
-            number(tally.seconds / tally.episodes if tally.episodes else math.nan),
-            str(tally.usage.tokens),
-            f"{tally.usage.cost_usd:.4f}",
-            *(f"{100 * invalid[kind]:.1f} %" for kind in ("unparseable", "not_admissible", "no_effect")),
+            f"{100 * sum(tally.invalid().values()):.1f} %",
             style="bold" if name == "all" else "",
         )
     return table
+
+
+def totals(tally: Tally) -> list[str]:
+    """Return what a table has no room for, as lines: time, tokens, cost, invalid actions, how episodes ended."""
+    invalid = ", ".join(f"{kind.replace('_', ' ')} {100 * rate:.1f} %" for kind, rate in tally.invalid().items())
+    seconds = tally.seconds / tally.episodes if tally.episodes else math.nan
+    lines = [
+        f"{number(seconds)} s per game, {tally.usage.tokens:,} tokens ({tally.usage.cached_tokens:,} from cache), "
+        f"{tally.usage.cost_usd:.4f} USD",
+        f"of {tally.steps:,} steps: {invalid}",
+    ]
+    if tally.stops:
+        lines.append("ended by: " + ", ".join(f"{kind} {n}" for kind, n in tally.stops.most_common()))
+    if tally.failed:
+        lines.append(f"{tally.failed} attempts failed by infrastructure; they are in none of these figures but tokens")
+    return lines
 
 
 def _finite(value: object) -> object:

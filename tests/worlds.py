@@ -103,3 +103,16 @@ class Walks:
 
     def environment(self):
         return self.make(self.length)
+
+
+class SlowCorridor(Corridor):
+    """Takes its time, so that a run can be killed in its middle."""
+
+    def step(self, action):
+        time.sleep(0.004)
+        return super().step(action)
+
+
+class SlowWalks(Walks):
+    def __init__(self, n=30, length=10):
+        super().__init__(SlowCorridor, n, length)
