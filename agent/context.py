@@ -75,6 +75,7 @@ class EpisodeContext:
     sample: int
     attempt: Attempt
     seed: int
+    """Seed of the run's sampling; the world's own seed is the task's, so that all samples meet the same world."""
     llm: LLM
     world: World
     recorder: Recorder
@@ -121,7 +122,7 @@ class EpisodeContext:
         if self.position == state["index"]:
             return
         self.steps = list(self.recorded[: state["index"]])
-        observed = await self.world.reset(self.task, self.seed)
+        observed = await self.world.reset(self.task, self.task.seed)
         for step in self.steps:
             self.expect(step, observed)
             if step.action is not None:

@@ -85,7 +85,7 @@ async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     context = runtime.context
     context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"])
     await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
-    observed = await context.world.reset(context.task, context.seed)
+    observed = await context.world.reset(context.task, context.task.seed)
     context.position, context.steps = 0, []
     context.lap()
     return {

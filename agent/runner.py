@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from langchain_core.runnables import RunnableConfig
 
 from ..config import RunConfig
-from ..core import Failure, Sampling, Step, Task, Trajectory, Usage, content_id
+from ..core import Failure, Sampling, Step, Task, Trajectory, Usage
 from ..errors import ConfigError, EnvironmentFailure, LamarckError, ModelError, SandboxError, StoreError
 from ..seams import LLM
 from ..store import Store
@@ -197,7 +197,7 @@ class Runner:
             task=task,
             sample=sample,
             attempt=attempt,
-            seed=int(content_id(self.config.collect.seed, task.seed, task.id, sample)[:7], 16),
+            seed=self.config.collect.seed,
             llm=self.llm,
             world=world,
             recorder=self._recorder,

