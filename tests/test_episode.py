@@ -3,52 +3,17 @@
 import asyncio
 
 import pytest
-from lamarck.agent.checkpoints import open_checkpoints
+from harness import Bench
 from lamarck.agent.hooks import Hooks, Recalled
-from lamarck.agent.hosting import LocalPool, declared_concurrency
-from lamarck.agent.runner import Runner
 from lamarck.agent.scripted import ScriptedLLM, first_llm, random_llm
-from lamarck.config import CollectConfig, RunConfig, SolverConfig
+from lamarck.config import CollectConfig, SolverConfig
 from lamarck.core import Reply, ToolCall, ToolSpec, Verdict
 from lamarck.errors import ConfigError, ModelError
-from lamarck.store import Store
 from worlds import Corridor, Walks
 
 
 def right(messages):
     return "right"
-
-
-class Bench:
-    """A runner with everything it needs."""
-
-    def __init__(self, path, llm, *, taskset=None, solver=None, collect=None, hooks=None, saver=True):
-        self.path, self.llm = path, llm
-        self.taskset = taskset or Walks()
-        self.config = RunConfig(solver=solver or SolverConfig(), collect=collect or CollectConfig(concurrency=2))
-        self.hooks, self.saver = hooks or Hooks(), saver
-        self.events = []
-
-    async def run(self, tasks=None):
-        with Store.open(self.path / "store.db") as store, open_checkpoints(self.path / "checkpoints.db") as saver:
-            kind = declared_concurrency(self.taskset.environment())
-            worlds = LocalPool(self.taskset, kind, size=4, timeout_s=5.0)
-            self.runner = Runner(
-                "run",
-                self.config,
-                store,
-                self.llm,
-                worlds,
-                saver if self.saver else None,
-                hooks=self.hooks,
-                on_event=self.events.append,
-            )
-            result = await self.runner.run(tasks or self.taskset.tasks("train"))
-            await worlds.close()
-            self.trajectories = list(store.trajectories(run_id="run"))
-            self.open = [row for row in store.attempts("run") if row.open]
-            self.checkpoints = saver.conn.execute("SELECT count(*) FROM checkpoints").fetchone()[0]
-        return result
 
 
 @pytest.mark.parametrize("saver", [True, False])
