@@ -19,9 +19,10 @@ import sqlalchemy as sa
 from pydantic import JsonValue, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
-from .core import Release, Step, Task, Trajectory, content_id
+from .core import Release, Step, Task, Trajectory
 from .errors import StoreError
 from .store_engine import engine_for, is_busy, named, prepare
+from .store_rows import attempt_row, insert_new, put_step, task_row
 from .store_tables import RELEASES, RUNS, STEPS, TASKS, TRAJECTORIES
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Store:
     def put_run(self, run_id: str, *, config: Mapping[str, JsonValue], release_id: str = "") -> None:
         """Register a run; a run that is there stays as it is."""
         row = {"id": run_id, "release_id": release_id, "created_at": time.time(), "config": json.dumps(config)}
-        self._write(f"run {run_id}", lambda c: _insert(c, RUNS, row))
+        self._write(f"run {run_id}", lambda c: insert_new(c, RUNS, row))
 
     def put_release(self, release: Release) -> None:
         """Store a release; its id is its content."""
@@ -93,7 +94,7 @@ class Store:
             "created_at": release.created_at,
             "body": release.model_dump_json(),
         }
-        self._write(f"release {release.id}", lambda c: _insert(c, RELEASES, row))
+        self._write(f"release {release.id}", lambda c: insert_new(c, RELEASES, row))
 
     def get_release(self, release_id: str) -> Release | None:
         """Return a release, or None."""
@@ -102,8 +103,8 @@ class Store:
 
     def put_tasks(self, tasks: Iterable[Task]) -> None:
         """Store tasks."""
-        rows = [_task_row(task) for task in tasks]
-        self._write("tasks", lambda c: [_insert(c, TASKS, row) for row in rows])
+        rows = [task_row(task) for task in tasks]
+        self._write("tasks", lambda c: [insert_new(c, TASKS, row) for row in rows])
 
     def tasks(self, *, split: str | None = None) -> list[Task]:
         """Return the tasks that were stored or played, ordered by id."""
@@ -116,11 +117,11 @@ class Store:
 
     def begin_attempt(self, trajectory_id: str, *, run_id: str, task: Task, sample: int, attempt: int) -> None:
         """Register an attempt before its first step; one that is there stays as it is."""
-        row = _attempt_row(trajectory_id, run_id, task, sample, attempt)
+        row = attempt_row(trajectory_id, run_id, task, sample, attempt)
 
         def write(connection: sa.Connection) -> None:
-            _insert(connection, TASKS, _task_row(task))
-            _insert(connection, TRAJECTORIES, row)
+            insert_new(connection, TASKS, task_row(task))
+            insert_new(connection, TRAJECTORIES, row)
 
         self._write(f"attempt {trajectory_id}", write)
 
@@ -130,7 +131,7 @@ class Store:
         Raises:
             StoreError: kind `conflict` when another step is stored under this number.
         """
-        self._write(f"step {step.index} of {trajectory_id}", lambda c: _put_step(c, trajectory_id, step))
+        self._write(f"step {step.index} of {trajectory_id}", lambda c: put_step(c, trajectory_id, step))
 
     def steps_of(self, trajectory_id: str) -> tuple[Step, ...]:
         """Return the steps stored so far, in order."""
@@ -159,7 +160,7 @@ class Store:
             StoreError: kind `conflict` when another trajectory is stored under this id.
         """
         body = trajectory.model_dump_json(exclude={"steps"})
-        row = _attempt_row(trajectory.id, trajectory.run_id, trajectory.task, trajectory.sample, trajectory.attempt) | {
+        row = attempt_row(trajectory.id, trajectory.run_id, trajectory.task, trajectory.sample, trajectory.attempt) | {
             "group_id": trajectory.group_id,
             "release_id": trajectory.release_id,
             "open": False,
@@ -178,7 +179,7 @@ class Store:
                 if found.body != body:
                     raise StoreError(f"trajectory {trajectory.id} is stored with other content.", kind="conflict")
                 return False
-            _insert(connection, TASKS, _task_row(trajectory.task))
+            insert_new(connection, TASKS, task_row(trajectory.task))
             if found is None:
                 connection.execute(sa.insert(TRAJECTORIES).values(row))
             else:
@@ -186,7 +187,7 @@ class Store:
             counted = sa.select(sa.func.count()).where(STEPS.c.trajectory_id == trajectory.id)
             stored = connection.execute(counted).scalar_one()
             for step in trajectory.steps[stored:]:
-                _put_step(connection, trajectory.id, step)
+                put_step(connection, trajectory.id, step)
             return True
 
         return self._write(f"trajectory {trajectory.id}", write)
@@ -276,55 +277,3 @@ class Store:
             yield
         except SQLAlchemyError as error:
             raise named(error, what, self._place) from error
-
-
-def _insert(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless its key is there; return whether it was new."""
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-        return connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount > 0
-    return connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount > 0
-
-
-_ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"
-
-
-def _put_step(connection: sa.Connection, trajectory_id: str, step: Step) -> None:
-    body = zlib.compress(step.model_dump_json(exclude_defaults=True).encode(), 1)
-    if connection.dialect.name == "sqlite":
-        # The one statement that runs in every step of every episode: worth sparing SQLAlchemy's compilation.
-        new = connection.exec_driver_sql(_ADD_STEP, (trajectory_id, step.index, body)).rowcount > 0
-    else:
-        new = _insert(connection, STEPS, {"trajectory_id": trajectory_id, "number": step.index, "body": body})
-    if new:
-        return
-    query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id, STEPS.c.number == step.index)
-    if connection.execute(query).scalar_one() != body:
-        raise StoreError(f"step {step.index} of {trajectory_id} is stored with other content.", kind="conflict")
-
-
-def _attempt_row(trajectory_id: str, run_id: str, task: Task, sample: int, attempt: int) -> dict[str, Any]:
-    return {
-        "id": trajectory_id,
-        "run_id": run_id,
-        "task_id": task.id,
-        "split": task.split,
-        "category": task.category,
-        "sample": sample,
-        "attempt": attempt,
-        "open": True,
-        "failed": False,
-    }
-
-
-def _task_row(task: Task) -> dict[str, Any]:
-    body = task.model_dump_json()
-    return {
-        "id": task.id,
-        "content": content_id(body),
-        "environment": task.environment,
-        "split": task.split,
-        "category": task.category,
-        "body": body,
-    }

@@ -135,7 +135,8 @@ def test_two_processes_cannot_share_a_run(tmp_path):
     wait_for(out / "lock")
     assert "is in use by process" in complaint("run", "--resume", "-o", out)
     first.send_signal(signal.SIGINT)
-    assert first.wait(30) == 130
+    first.communicate(timeout=30)
+    assert first.returncode == 130
 
 
 def start(out, *more):
@@ -162,9 +163,8 @@ def test_ctrl_c_stops_cleanly_and_the_run_goes_on(tmp_path):
     wait_for(out / "store.db")
     time.sleep(0.8)
     process.send_signal(signal.SIGINT)
-    said = process.stdout.read()
-    process.stdout.close()
-    assert process.wait(30) == 130
+    said, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
     assert "lamarck run --resume --out" in said
     assert "30 of 30 finished" in lamarck("run", "--resume", "-o", out).stdout
 
@@ -179,8 +179,7 @@ def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path):
         wait_for(out / "lock")
         time.sleep(generator.uniform(0.0, 0.35) + (0.8 if kill % 4 == 0 else 0.0))
         process.kill()
-        process.wait()
-        process.stdout.close()
+        process.communicate()
         if not (out / "run.toml").exists():
             continue
         with Store.open(out / "store.db") as store:

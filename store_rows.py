@@ -1,0 +1,72 @@
+"""Rows of the store: made from nouns, and inserted so that doing it twice changes nothing."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from .core import Step, Task, content_id
+from .errors import StoreError
+from .store_tables import STEPS
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is there; return whether it was new."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        return connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount > 0
+    return connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount > 0
+
+
+_ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"
+
+
+def put_step(connection: sa.Connection, trajectory_id: str, step: Step) -> None:
+    """Store a step under its number; the same one again is fine.
+
+    Raises:
+        StoreError: another step has this number.
+    """
+    body = zlib.compress(step.model_dump_json(exclude_defaults=True).encode(), 1)
+    if connection.dialect.name == "sqlite":
+        # The one statement that runs in every step of every episode: worth sparing SQLAlchemy's compilation.
+        new = connection.exec_driver_sql(_ADD_STEP, (trajectory_id, step.index, body)).rowcount > 0
+    else:
+        new = insert_new(connection, STEPS, {"trajectory_id": trajectory_id, "number": step.index, "body": body})
+    if new:
+        return
+    query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id, STEPS.c.number == step.index)
+    if connection.execute(query).scalar_one() != body:
+        raise StoreError(f"step {step.index} of {trajectory_id} is stored with other content.", kind="conflict")
+
+
+def attempt_row(trajectory_id: str, run_id: str, task: Task, sample: int, attempt: int) -> dict[str, Any]:
+    """Return the row of an attempt that has begun."""
+    return {
+        "id": trajectory_id,
+        "run_id": run_id,
+        "task_id": task.id,
+        "split": task.split,
+        "category": task.category,
+        "sample": sample,
+        "attempt": attempt,
+        "open": True,
+        "failed": False,
+    }
+
+
+def task_row(task: Task) -> dict[str, Any]:
+    """Return the row of a task."""
+    body = task.model_dump_json()
+    return {
+        "id": task.id,
+        "content": content_id(body),
+        "environment": task.environment,
+        "split": task.split,
+        "category": task.category,
+        "body": body,
+    }
