@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from . import options as o
 from .tables import console, print_json
 
-app = typer.Typer(help="Worlds: list, check, play by hand.", no_args_is_help=True)
+app = typer.Typer(help="Worlds: list them, and check that they work here.", no_args_is_help=True)
 
 
 @app.command("list")
