@@ -1,10 +1,12 @@
 """ALFWorld in our own engine: real games, their walkthroughs, states, threads, bad input."""
 
+import gzip
 import json
 import random
 import shutil
 import string
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from games import SHARED, real_or_own
@@ -183,3 +185,16 @@ def test_old_wording_reads_its_own_way():
         assert wording.grammar == "put" and wording.commands["PutObject"] == "put {} in/on {}"
         assert "help" not in wording.commands
     assert made.grammar == "move"
+
+
+def test_recorded_traces_of_the_stock_engine():
+    """The same texts, commands and wins as the stock engine showed when the traces were recorded."""
+    traces = json.loads(gzip.decompress((Path(__file__).parent / "fixtures" / "stock_traces.json.gz").read_bytes()))
+    assert len(traces) == 7
+    for trace in traces:
+        engine = Engine(parse_game(trace["data"], name=trace["name"]))
+        shown = [[engine.reset(), engine.admissible(), engine.won]]
+        for command in trace["commands"]:
+            shown.append([engine.step(command), engine.admissible(), engine.won])
+        assert shown == trace["shown"], trace["name"]
+        assert any(won for _, _, won in shown)
