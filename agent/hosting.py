@@ -123,7 +123,8 @@ class LocalPool:
         try:
             yield world
         except BaseException:
-            # Whatever state the failed or cancelled episode left, nobody else shall play in it.
+            # Whatever state the failed or cancelled episode left, nobody else shall play in it. It is not closed
+            # either: it may still hang in the very call that failed.
             self._all.remove(world)
             raise
         self._idle.append(world)
