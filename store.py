@@ -7,6 +7,7 @@ So neither a crash nor a retry nor a second worker can lose or double anything.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .core import Release, Step, Task, Trajectory
 from .errors import StoreError
 from .store_engine import engine_for, is_busy, named, prepare
-from .store_rows import attempt_row, insert_new, put_step, task_row
+from .store_rows import ADD_STEP, attempt_row, encode_step, insert_new, put_step, task_row
 from .store_tables import RELEASES, RUNS, STEPS, TASKS, TRAJECTORIES
 
 T = TypeVar("T")
@@ -131,6 +132,8 @@ class Store:
         Raises:
             StoreError: kind `conflict` when another step is stored under this number.
         """
+        if self.local and self._append_alone(trajectory_id, step):
+            return
         self._write(f"step {step.index} of {trajectory_id}", lambda c: put_step(c, trajectory_id, step))
 
     def steps_of(self, trajectory_id: str) -> tuple[Step, ...]:
@@ -258,6 +261,20 @@ class Store:
         with self._engine.connect() as connection, self._named("reading"):
             # Fetched whole, so that nothing stays locked while the caller works.
             return connection.execute(query).freeze()()
+
+    def _append_alone(self, trajectory_id: str, step: Step) -> bool:
+        """Insert a step by a single statement, which SQLite commits by itself; False leaves it to `_write`.
+
+        This runs in every step of every episode, and a transaction of its own would take twice as long.
+        """
+        connection = self._engine.raw_connection()
+        try:
+            row = (trajectory_id, step.index, encode_step(step))
+            return bool(connection.cursor().execute(ADD_STEP, row).rowcount > 0)
+        except sqlite3.Error:
+            return False
+        finally:
+            connection.close()
 
     def _write(self, what: str, write: Callable[[sa.Connection], T]) -> T:
         """Run one transaction; wait and try again while another process holds the store."""

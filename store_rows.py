@@ -22,7 +22,12 @@ def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any
     return connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount > 0
 
 
-_ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"
+ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"
+
+
+def encode_step(step: Step) -> bytes:
+    """Return a step as compressed JSON. Prompts repeat themselves, so it takes a fraction of the room."""
+    return zlib.compress(step.model_dump_json(exclude_defaults=True).encode(), 1)
 
 
 def put_step(connection: sa.Connection, trajectory_id: str, step: Step) -> None:
@@ -31,12 +36,8 @@ def put_step(connection: sa.Connection, trajectory_id: str, step: Step) -> None:
     Raises:
         StoreError: another step has this number.
     """
-    body = zlib.compress(step.model_dump_json(exclude_defaults=True).encode(), 1)
-    if connection.dialect.name == "sqlite":
-        # The one statement that runs in every step of every episode: worth sparing SQLAlchemy's compilation.
-        new = connection.exec_driver_sql(_ADD_STEP, (trajectory_id, step.index, body)).rowcount > 0
-    else:
-        new = insert_new(connection, STEPS, {"trajectory_id": trajectory_id, "number": step.index, "body": body})
+    body = encode_step(step)
+    new = insert_new(connection, STEPS, {"trajectory_id": trajectory_id, "number": step.index, "body": body})
     if new:
         return
     query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id, STEPS.c.number == step.index)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ..config import SolverConfig
-from ..core import Message, Sampling, Step, Task, Trajectory, Usage, content_id
+from ..core import Message, Reply, Sampling, Step, Task, Trajectory, Usage, content_id
 from ..errors import EnvironmentFailure
 from ..seams import LLM
 from .hooks import Hooks
@@ -89,6 +89,9 @@ class EpisodeContext:
     on_step: Callable[[Step], None] | None = None
     steps: list[Step] = field(default_factory=list)
     messages: tuple[Message, ...] = ()
+    """The prompt of the decision that is pending."""
+    reply: Reply | None = None
+    """The answer of the decision that is pending; a graph that goes on from a checkpoint reads it from there."""
     position: int = -1
     """How many steps the world has taken since its reset; -1 before the first reset."""
     clock: float = field(default_factory=time.monotonic)

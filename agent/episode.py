@@ -158,7 +158,12 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
         "nudge": loop_notice(context, tried) if taken.step.action is not None else NO_ACTION,
     }
     update["stop"] = stop_reason(context, update, observed)
-    return update
+    # Every channel that is written costs LangGraph time, changed or not.
+    return {key: value for key, value in update.items() if key in _ALWAYS or state.get(key) != value}
+
+
+_ALWAYS = frozenset({"index", "observation", "history", "tried", "pending", "usage", "seconds"})
+"""What a step always changes; comparing it would be for nothing."""
 
 
 async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Prompts:
         if folder is not None and not Path(folder).is_dir():
             raise ConfigError(f"there is no prompt folder {folder}.", hint="Set solver.prompts to a folder.")
         self.texts = {name: _read(name, folder) for name in NAMES}
+        self._templates = {name: Template(text) for name, text in self.texts.items()}
 
     def hashes(self) -> dict[str, str]:
         """Return name to SHA-256 of each prompt's text."""
@@ -61,7 +62,7 @@ class Prompts:
 
     def fill(self, name: str, **values: str) -> str:
         """Fill one prompt; unknown `$names` stay as they are."""
-        return Template(self.texts[name]).safe_substitute(values).strip()
+        return self._templates[name].safe_substitute(values).strip()
 
 
 def new_history(observation: str) -> History:

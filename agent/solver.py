@@ -59,6 +59,7 @@ async def _choose(
         options = remaining(options, state["tried"], context.solver.loop_limit)
     reply = await context.llm.choose(messages, options, sampling=sampling, session=context.session)
     index = reply.choice.index if reply.choice is not None else options.index(reply.text)
+    context.reply = reply
     return _decision(reply, options[index], "valid")
 
 
@@ -72,6 +73,7 @@ async def _chat(
     if protocol == "tools":
         tools.append(act_tool(state["admissible"]))
     reply = await context.llm.chat(messages, sampling=sampling, tools=tools, session=context.session)
+    context.reply = reply
     acts = [call for call in reply.tool_calls if call.name == "act"] if protocol == "tools" else []
     if acts:
         return {"pending": _parsed(reply, acted(acts[0]), state)}

@@ -56,7 +56,9 @@ def _step(
     started: float,
     seconds: float,
 ) -> Step:
-    reply = Reply.model_validate(pending["reply"])
+    reply = context.reply or Reply.model_validate(pending["reply"])
+    messages = context.messages or compose(context, state)
+    context.reply, context.messages = None, ()
     validity = pending["validity"]
     if validity == "valid" and not observed.effective:
         validity = "no_effect"
@@ -64,7 +66,7 @@ def _step(
         index=state["index"],
         observation=state["observation"],
         admissible=tuple(state["admissible"]) if state["admissible"] is not None else None,
-        messages=context.messages or compose(context, state),
+        messages=messages,
         completion=reply.text,
         action=pending["action"],
         validity=validity,

@@ -30,8 +30,8 @@ class InstantLLM:
     name = "instant"
 
     def __init__(self) -> None:
-        self.seconds = 0.0
         self._calls = 0
+        self._replies: dict[int, Reply] = {}
 
     async def chat(
         self,
@@ -55,15 +55,16 @@ class InstantLLM:
         """Choose the options one after the other; the reply carries as many token ids as a real one."""
         self._calls += 1
         index = self._calls % len(options)
-        choice = Choice(index=index, scores=(0.0,) * len(options), score_kind="mean_logprob")
-        return Reply(
-            text=options[index],
-            choice=choice,
-            prompt_token_ids=tuple(range(800)),
-            token_ids=(1, 2, 3, 4, 5),
-            logprobs=(-1.0,) * 5,
-            entropies=(1.0,) * 5,
-        )
+        if index not in self._replies:
+            self._replies[index] = Reply(
+                text=options[index],
+                choice=Choice(index=index, scores=(0.0,) * len(options), score_kind="mean_logprob"),
+                prompt_token_ids=tuple(range(800)),
+                token_ids=(1, 2, 3, 4, 5),
+                logprobs=(-1.0,) * 5,
+                entropies=(1.0,) * 5,
+            )
+        return self._replies[index]
 
     def end_session(self, session: str) -> None:
         """Nothing is kept."""

@@ -4,7 +4,6 @@ import importlib.util
 import sys
 
 import pytest
-import sqlalchemy as sa
 from fake_server import fake_server
 from harness import Bench
 from lamarck.agent.llm import LiteLLM
@@ -45,10 +44,7 @@ async def test_a_server_in_trouble_fails_the_episode_not_the_task(tmp_path, trou
 async def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     def fill(messages):
         if len(bench.llm.calls) == 8:
-            store = bench.runner.store
-
-            @sa.event.listens_for(store._engine, "begin")
-            def _limit(connection):
+            with bench.runner.store._engine.begin() as connection:
                 connection.exec_driver_sql("PRAGMA max_page_count = 1")
 
         return "right"

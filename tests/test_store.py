@@ -262,10 +262,8 @@ def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
     store = Store.open(tmp_path / "store.db")
     store.finish(trajectory(0))
 
-    @sa.event.listens_for(store._engine, "begin")
-    def _limit(connection):
+    with store._engine.begin() as connection:
         connection.exec_driver_sql("PRAGMA max_page_count = 1")
-
     with pytest.raises(StoreError, match=r"disk of .* is full.*--resume") as caught:
         for n in range(1, 50):
             noise = "".join(chr(33 + (n * i * i + i) % 90) for i in range(20_000))
