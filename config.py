@@ -10,15 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
+from .config_memory import MemoryConfig
 from .errors import ConfigError
-
-
-class Section(BaseModel):
-    """Base of the sections: frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+from .section import Section
 
 
 class TasksetConfig(Section):
@@ -116,6 +112,7 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     solver: SolverConfig = SolverConfig()
     collect: CollectConfig = CollectConfig()
+    memory: MemoryConfig = MemoryConfig()
     store: str | None = None
     """URL of the store; None keeps `store.db` in the run directory."""
 

@@ -187,6 +187,8 @@ class Step(Wire):
     policy_version: str = ""
     recalled: tuple[str, ...] = ()
     """Ids of the memory items that stood in the prompt."""
+    withheld: tuple[str, ...] = ()
+    """Ids of the items that were chosen and, by lot, left out of the prompt to measure what they add."""
     role: str = "solver"
     segment: int = 0
     """Sub-goal or macro-action this step belongs to."""
@@ -264,8 +266,12 @@ class Item(Wire):
     status: ItemStatus = "candidate"
     q_value: float = 0.0
     uncertainty: float = 1.0
+    """Standard deviation of `q_value`."""
     retrieval_count: int = 0
+    """Times it was put into a prompt."""
     reward_count: int = 0
+    """Rewarded episodes with it in a prompt."""
+    success_count: int = 0
     created_at: float = 0.0
     last_used_at: float | None = None
     meta: dict[str, JsonValue] = Field(default_factory=dict)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from pydantic import ValidationError
 
 from .config import RunConfig
 from .core import content_id
 from .errors import ConfigError, StoreError
+from .locks import FileLock
 
 FREE = frozenset(
     {
@@ -118,15 +118,11 @@ class RunDirectory:
         Raises:
             ConfigError: another process has the run.
         """
-        with (self.path / "lock").open("a+", encoding="utf-8") as file:
-            if not _try_lock(file):
-                file.seek(0)
-                holder = file.read().strip() or "another process"
+        with contextlib.closing(FileLock(self.path / "lock")) as lock:
+            if not lock.acquire(wait=False):
+                holder = lock.noted() or "another process"
                 raise ConfigError(f"run {self.path} is in use by process {holder}.", hint="Wait for it, or stop it.")
-            file.seek(0)
-            file.truncate()
-            file.write(str(os.getpid()))
-            file.flush()
+            lock.note(str(os.getpid()))
             yield
 
     @contextlib.contextmanager
@@ -171,21 +167,6 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _try_lock(file: TextIO) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _write(path: Path, text: str) -> None:

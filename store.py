@@ -10,7 +10,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .core import Release, Step, Task, Trajectory
 from .errors import StoreError
-from .store_engine import engine_for, is_busy, named, prepare
+from .store_engine import engine_for, is_busy, named, prepare, select
 from .store_rows import ADD_STEP, attempt_row, encode_step, insert_new, put_step, task_row
 from .store_tables import RELEASES, RUNS, STEPS, TASKS, TRAJECTORIES
 
@@ -46,7 +46,8 @@ class Store:
 
     def __init__(self, engine: sa.Engine, place: str) -> None:
         self._engine = engine
-        self._place = place
+        self.place = place
+        """How to call it in messages: a path, or a URL without its password."""
         self.local = engine.dialect.name == "sqlite"
         """Whether a write takes less time than handing it to another thread."""
 
@@ -85,7 +86,7 @@ class Store:
     def put_run(self, run_id: str, *, config: Mapping[str, JsonValue], release_id: str = "") -> None:
         """Register a run; a run that is there stays as it is."""
         row = {"id": run_id, "release_id": release_id, "created_at": time.time(), "config": json.dumps(config)}
-        self._write(f"run {run_id}", lambda c: insert_new(c, RUNS, row))
+        self.write(f"run {run_id}", lambda c: insert_new(c, RUNS, row))
 
     def put_release(self, release: Release) -> None:
         """Store a release; its id is its content."""
@@ -95,24 +96,24 @@ class Store:
             "created_at": release.created_at,
             "body": release.model_dump_json(),
         }
-        self._write(f"release {release.id}", lambda c: insert_new(c, RELEASES, row))
+        self.write(f"release {release.id}", lambda c: insert_new(c, RELEASES, row))
 
     def get_release(self, release_id: str) -> Release | None:
         """Return a release, or None."""
-        found = self._read(sa.select(RELEASES.c.body).where(RELEASES.c.id == release_id)).scalar()
+        found = self.read(sa.select(RELEASES.c.body).where(RELEASES.c.id == release_id)).scalar()
         return Release.model_validate_json(found) if found is not None else None
 
     def put_tasks(self, tasks: Iterable[Task]) -> None:
         """Store tasks."""
         rows = [task_row(task) for task in tasks]
-        self._write("tasks", lambda c: [insert_new(c, TASKS, row) for row in rows])
+        self.write("tasks", lambda c: [insert_new(c, TASKS, row) for row in rows])
 
     def tasks(self, *, split: str | None = None) -> list[Task]:
         """Return the tasks that were stored or played, ordered by id."""
         query = sa.select(TASKS.c.body).order_by(TASKS.c.id, TASKS.c.content)
         if split is not None:
             query = query.where(TASKS.c.split == split)
-        return [Task.model_validate_json(body) for body in self._read(query).scalars()]
+        return [Task.model_validate_json(body) for body in self.read(query).scalars()]
 
     # Attempts.
 
@@ -124,7 +125,7 @@ class Store:
             insert_new(connection, TASKS, task_row(task))
             insert_new(connection, TRAJECTORIES, row)
 
-        self._write(f"attempt {trajectory_id}", write)
+        self.write(f"attempt {trajectory_id}", write)
 
     def append_step(self, trajectory_id: str, step: Step) -> None:
         """Store one step as it happens.
@@ -134,15 +135,15 @@ class Store:
         """
         if self.local and self._append_alone(trajectory_id, step):
             return
-        self._write(f"step {step.index} of {trajectory_id}", lambda c: put_step(c, trajectory_id, step))
+        self.write(f"step {step.index} of {trajectory_id}", lambda c: put_step(c, trajectory_id, step))
 
     def steps_of(self, trajectory_id: str) -> tuple[Step, ...]:
         """Return the steps stored so far, in order."""
         query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id).order_by(STEPS.c.number)
         try:
-            return tuple(Step.model_validate_json(zlib.decompress(body)) for body in self._read(query).scalars())
+            return tuple(Step.model_validate_json(zlib.decompress(body)) for body in self.read(query).scalars())
         except (zlib.error, ValidationError) as error:
-            raise StoreError(f"steps of {trajectory_id} in {self._place} are damaged.", kind="damaged") from error
+            raise StoreError(f"steps of {trajectory_id} in {self.place} are damaged.", kind="damaged") from error
 
     def drop_attempt(self, trajectory_id: str) -> None:
         """Remove an unfinished attempt and its steps; a finished one is never removed."""
@@ -154,7 +155,7 @@ class Store:
             if gone.rowcount:
                 connection.execute(sa.delete(STEPS).where(STEPS.c.trajectory_id == trajectory_id))
 
-        self._write(f"attempt {trajectory_id}", write)
+        self.write(f"attempt {trajectory_id}", write)
 
     def finish(self, trajectory: Trajectory) -> bool:
         """Store a finished trajectory with all its steps, whole or not at all; return False if it was there.
@@ -193,21 +194,21 @@ class Store:
                 put_step(connection, trajectory.id, step)
             return True
 
-        return self._write(f"trajectory {trajectory.id}", write)
+        return self.write(f"trajectory {trajectory.id}", write)
 
     def finished(self, run_id: str) -> set[tuple[str, int]]:
         """Return (task id, sample) of all episodes of a run that came to their end."""
         query = sa.select(TRAJECTORIES.c.task_id, TRAJECTORIES.c.sample).where(
             TRAJECTORIES.c.run_id == run_id, ~TRAJECTORIES.c.open, ~TRAJECTORIES.c.failed
         )
-        return {(row.task_id, row.sample) for row in self._read(query)}
+        return {(row.task_id, row.sample) for row in self.read(query)}
 
     def attempts(self, run_id: str) -> list[AttemptRow]:
         """Return all attempts of a run, open ones too, ordered by task, sample and attempt."""
         t = TRAJECTORIES.c
         query = sa.select(t.id, t.task_id, t.sample, t.attempt, t.open).where(t.run_id == run_id)
         query = query.order_by(t.task_id, t.sample, t.attempt)
-        return [AttemptRow(r.id, r.task_id, r.sample, r.attempt, r.open) for r in self._read(query)]
+        return [AttemptRow(r.id, r.task_id, r.sample, r.attempt, r.open) for r in self.read(query)]
 
     # Trajectories.
 
@@ -217,9 +218,9 @@ class Store:
         Raises:
             StoreError: there is none of that id.
         """
-        body = self._read(sa.select(TRAJECTORIES.c.body).where(TRAJECTORIES.c.id == trajectory_id)).scalar()
+        body = self.read(sa.select(TRAJECTORIES.c.body).where(TRAJECTORIES.c.id == trajectory_id)).scalar()
         if body is None:
-            raise StoreError(f"store {self._place} has no finished trajectory {trajectory_id}.", kind="missing")
+            raise StoreError(f"store {self.place} has no finished trajectory {trajectory_id}.", kind="missing")
         return Trajectory.model_validate_json(body).model_copy(update={"steps": self.steps_of(trajectory_id)})
 
     def headers(
@@ -241,7 +242,7 @@ class Store:
                 query = query.where(column == value)
         if limit is not None:
             query = query.limit(limit)
-        for body in self._read(query).scalars():
+        for body in self.read(query).scalars():
             yield Trajectory.model_validate_json(body)
 
     def trajectories(self, **wanted: Any) -> Iterator[Trajectory]:
@@ -253,11 +254,25 @@ class Store:
         """Return how many rows there are of each kind."""
         tables = {"runs": RUNS, "releases": RELEASES, "tasks": TASKS, "trajectories": TRAJECTORIES, "steps": STEPS}
         return {
-            name: int(self._read(sa.select(sa.func.count()).select_from(table)).scalar_one())
+            name: int(self.read(sa.select(sa.func.count()).select_from(table)).scalar_one())
             for name, table in tables.items()
         }
 
-    def _read(self, query: sa.Select[Any]) -> sa.Result[Any]:
+    def select(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one SELECT with `?` placeholders, quickly.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
+        with self._named("reading"):
+            return select(self._engine, query, values)
+
+    def read(self, query: sa.Select[Any]) -> sa.Result[Any]:
+        """Run one query of SQLAlchemy's.
+
+        Raises:
+            StoreError: the store cannot be read.
+        """
         with self._engine.connect() as connection, self._named("reading"):
             # Fetched whole, so that nothing stays locked while the caller works.
             return connection.execute(query).freeze()()
@@ -276,8 +291,16 @@ class Store:
         finally:
             connection.close()
 
-    def _write(self, what: str, write: Callable[[sa.Connection], T]) -> T:
-        """Run one transaction; wait and try again while another process holds the store."""
+    def write(self, what: str, write: Callable[[sa.Connection], T]) -> T:
+        """Run one transaction; wait and try again while another process holds the store.
+
+        Args:
+            what: what is written, for the message.
+            write: gets the connection; may be called again after a conflict.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
@@ -285,7 +308,7 @@ class Store:
                     return write(connection)
             except SQLAlchemyError as error:
                 if not is_busy(error) or time.monotonic() > deadline:
-                    raise named(error, f"writing {what}", self._place) from error
+                    raise named(error, f"writing {what}", self.place) from error
                 time.sleep(0.05)
 
     @contextmanager
@@ -293,4 +316,4 @@ class Store:
         try:
             yield
         except SQLAlchemyError as error:
-            raise named(error, what, self._place) from error
+            raise named(error, what, self.place) from error

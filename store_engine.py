@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from .errors import StoreError
 from .store_tables import META, METADATA, MIGRATIONS, STORE_SCHEMA
@@ -76,7 +77,21 @@ def prepare(engine: sa.Engine, place: str, *, create: bool) -> None:
             for statement in MIGRATIONS[step]:
                 connection.execute(sa.text(statement))
         if version < STORE_SCHEMA:
+            METADATA.create_all(connection)
             connection.execute(sa.update(META).where(META.c.key == "schema").values(value=str(STORE_SCHEMA)))
+
+
+def select(engine: sa.Engine, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """Run one SELECT with `?` placeholders on the bare driver: what recall asks must not cost more than its answer."""
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(query if engine.dialect.name == "sqlite" else query.replace("?", "%s"), tuple(values))
+        return cast(list[tuple[Any, ...]], cursor.fetchall())
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise DBAPIError(query, values, error) from error
+    finally:
+        connection.close()
 
 
 def is_busy(error: SQLAlchemyError) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -20,6 +20,18 @@ def insert_new(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any
 
         return connection.execute(postgres_insert(table).values(row).on_conflict_do_nothing()).rowcount > 0
     return connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), row).rowcount > 0
+
+
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert many rows, leaving out those whose key is there."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgres_insert
+
+        connection.execute(postgres_insert(table).on_conflict_do_nothing(), list(rows))
+        return
+    connection.execute(sa.insert(table).prefix_with("OR IGNORE", dialect="sqlite"), list(rows))
 
 
 ADD_STEP = "INSERT OR IGNORE INTO steps (trajectory_id, number, body) VALUES (?, ?, ?)"

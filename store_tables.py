@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STORE_SCHEMA = 1
+STORE_SCHEMA = 2
 """Version of the tables below. A change that older code cannot read raises it and adds a step to `MIGRATIONS`."""
 
 METADATA = sa.MetaData()
@@ -76,5 +76,72 @@ STEPS = sa.Table(
 )
 """`body` is the step as JSON, compressed by zlib at level 1."""
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
-"""From a schema version to the statements that lead to the next one."""
+ITEMS = sa.Table(
+    "items",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("text_id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("items_by_text", "text_id"),
+)
+"""What was remembered, by content; never changed. What became of it is in `item_log`."""
+
+ITEM_LOG = sa.Table(
+    "item_log",
+    METADATA,
+    sa.Column("subject", sa.Text, primary_key=True),
+    sa.Column("seq", sa.BigInteger, primary_key=True),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("trajectory_id", sa.Text),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("reward", sa.Float),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("q_value", sa.Float, nullable=False),
+    sa.Column("variance", sa.Float, nullable=False),
+    sa.Column("retrievals", sa.Integer, nullable=False),
+    sa.Column("rewards", sa.Integer, nullable=False),
+    sa.Column("successes", sa.Integer, nullable=False),
+    sa.Column("reward_sum", sa.Float, nullable=False),
+    sa.Column("left_out", sa.Integer, nullable=False),
+    sa.Column("left_out_sum", sa.Float, nullable=False),
+    sa.Column("used_at", sa.Float),
+    sa.Column("detail", sa.Text),
+    sa.Index("item_log_by_trajectory", "trajectory_id"),
+    sqlite_with_rowid=False,
+)
+"""Append-only: each event with the state it led to, so that the latest visible row of a subject is its state."""
+
+VECTORS = sa.Table(
+    "vectors",
+    METADATA,
+    sa.Column("text_id", sa.Text, primary_key=True),
+    sa.Column("embedder", sa.Text, primary_key=True),
+    sa.Column("vector", sa.LargeBinary, nullable=False),
+)
+"""Embeddings by the hash of their text, as little-endian float32, so that an index is rebuilt without a model."""
+
+MEMORY = sa.Table(
+    "memory",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("visible", sa.Text, nullable=False),
+)
+"""One row: the id of this memory, the latest number given, and which ranges of numbers are visible."""
+
+SNAPSHOTS = sa.Table(
+    "memory_snapshots",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("items", sa.Integer, nullable=False),
+    sa.Column("visible", sa.Text, nullable=False),
+)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: ()}
+"""From a schema version to the statements that lead to the next one; tables that are new are made anyway."""

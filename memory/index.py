@@ -1,0 +1,211 @@
+"""The index of a memory: Chroma for what is old, a small matrix for what is new, one answer from both.
+
+Fresh items are found in the store, whoever wrote them, and searched in a matrix until there are enough of them to be
+worth a write to Chroma. So an item can be recalled at once in every process, and Chroma is written in bulk.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from ..errors import StoreError
+from .chroma import Backend, Broken, Hit, Mark
+from .embedding import Embedder
+from .ledger import Ledger, text_id
+from .reading import Fresh, Reading
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from .embedding import Matrix
+
+T = TypeVar("T")
+log = logging.getLogger("lamarck.memory")
+
+FLUSH = 1000
+"""Fresh items after which they are written to Chroma."""
+PAGE = 5000
+
+Progress = Callable[[int, int], None]
+"""Told how many items are done, and of how many."""
+
+
+class Index:
+    """Searches all items of a memory.
+
+    Args:
+        backend: where the bulk of the vectors is.
+        embedder: who makes vectors of texts that have none.
+        reading: the memory's tables.
+        ledger: where new vectors are stored.
+        flush: fresh items after which they are written to the backend.
+
+    Raises:
+        StoreError: the index was made with another embedder.
+    """
+
+    def __init__(
+        self, backend: Backend, embedder: Embedder, reading: Reading, ledger: Ledger, *, flush: int = FLUSH
+    ) -> None:
+        self.backend = backend
+        """Where the bulk of the vectors is."""
+        self._embedder = embedder
+        self._reading = reading
+        self._ledger = ledger
+        self._flush = flush
+        self._ids: list[str] = []
+        self._tail: NDArray[np.float32] | None = None
+        self._seen = 0
+        self._check(self._mark())
+
+    @property
+    def place(self) -> str:
+        """Where the vectors are."""
+        return self.backend.place
+
+    def search(self, vectors: Matrix, k: int, newest: int | None = None) -> list[Hit]:
+        """Return the k items nearest to any of the vectors, best first.
+
+        Args:
+            vectors: unit vectors, (n, dimension).
+            k: how many items.
+            newest: number of the item that came last, where the caller has just read it.
+
+        Raises:
+            StoreError: a server does not answer.
+        """
+        self.catch_up(newest)
+        best: dict[str, float] = {}
+        for hits in self._try(lambda: self.backend.search(vectors, k)):
+            for ident, similarity in hits:
+                if similarity > best.get(ident, -2.0):
+                    best[ident] = similarity
+        if self._tail is not None:
+            import numpy as np
+
+            found = (self._tail @ vectors.T).max(axis=1)
+            for row in np.argpartition(-found, min(k, len(found)) - 1)[:k]:
+                best[self._ids[row]] = max(best.get(self._ids[row], -2.0), float(found[row]))
+        ranked = sorted(best.items(), key=lambda pair: (-pair[1], pair[0]))
+        return [Hit(ident, similarity) for ident, similarity in ranked[:k]]
+
+    def catch_up(self, newest: int | None = None) -> None:
+        """Take in the items that were added since, by whichever process."""
+        if (newest if newest is not None else self._reading.newest()) <= self._seen:
+            return
+        while rows := self._reading.fresh(self._seen, self._embedder.name, PAGE):
+            self._remember(rows)
+            if len(self._ids) >= self._flush:
+                self.flush()
+
+    def flush(self) -> None:
+        """Write fresh items to the backend."""
+        if self._tail is None:
+            return
+        ids, tail, seen = self._ids, self._tail, self._seen
+        mark = Mark(self._embedder.name, self._embedder.dimension, seen, 0)
+        self._try(lambda: self.backend.extend(ids, tail, mark))
+        # A rebuild on the way has emptied the tail already.
+        if self._ids is ids:
+            self._ids, self._tail = [], None
+
+    def rebuild(self, progress: Progress | None = None) -> int:
+        """Build the index anew from the store; return how many items are in it.
+
+        Raises:
+            StoreError: it cannot be written, or a server does not answer.
+        """
+        total = self._reading.newest()
+        self.backend.drop()
+        self._ids, self._tail, self._seen = [], None, 0
+        done = 0
+        while rows := self._reading.fresh(self._seen, self._embedder.name, PAGE):
+            mark = Mark(self._embedder.name, self._embedder.dimension, rows[-1].seq, 0)
+            try:
+                self.backend.extend([row.id for row in rows], self._matrix(rows), mark)
+            except Broken as error:
+                raise StoreError(f"cannot build index {self.place}: {error}.", kind="index") from error
+            self._seen = rows[-1].seq
+            done += len(rows)
+            if progress is not None:
+                progress(self._seen, max(total, self._seen))
+        return done
+
+    def close(self, *, flush: bool) -> None:
+        """Let go of the backend, with what is fresh written to it if so wished."""
+        try:
+            if flush:
+                self.catch_up()
+                self.flush()
+        finally:
+            self.backend.close()
+
+    def _remember(self, rows: list[Fresh]) -> None:
+        import numpy as np
+
+        fresh = self._matrix(rows)
+        self._tail = fresh if self._tail is None else np.concatenate([self._tail, fresh])
+        self._ids = self._ids + [row.id for row in rows]
+        self._seen = rows[-1].seq
+
+    def _matrix(self, rows: list[Fresh]) -> NDArray[np.float32]:
+        """Return the vectors of rows, made and stored first where there are none yet."""
+        import numpy as np
+
+        missing = {row.text: None for row in rows if row.vector is None}
+        made: dict[str, bytes] = {}
+        if missing:
+            texts = list(missing)
+            made = dict(zip(texts, vectors_of(self._embedder, texts), strict=True))
+            self._ledger.put_vectors({text_id(text): vector for text, vector in made.items()}, self._embedder.name)
+        raw = b"".join(row.vector if row.vector is not None else made[row.text] for row in rows)
+        fresh = np.frombuffer(raw, dtype="<f4").reshape(len(rows), -1).astype(np.float32, copy=False)
+        if fresh.shape[1] != self._embedder.dimension:
+            raise _mismatch("the store", fresh.shape[1], self._embedder)
+        return fresh
+
+    def _mark(self) -> Mark | None:
+        try:
+            return self.backend.mark()
+        except Broken:
+            return None
+
+    def _check(self, mark: Mark | None) -> None:
+        if mark is None:
+            self._seen = 0
+            if self._reading.newest():
+                log.info("building index %s from the store", self.place)
+            return
+        if mark.dimension != self._embedder.dimension or mark.embedder != self._embedder.name:
+            raise _mismatch(f"index {self.place}", mark.dimension, self._embedder, mark.embedder)
+        self._seen = mark.upto
+
+    def _try(self, call: Callable[[], T]) -> T:
+        """Use the backend; where it is broken, say so, build it anew and try once more."""
+        try:
+            return call()
+        except Broken as error:
+            log.warning("index %s is damaged (%s); building it anew from the store", self.place, error)
+            count = self.rebuild()
+            log.warning("index %s is built anew: %d items", self.place, count)
+        try:
+            return call()
+        except Broken as error:
+            raise StoreError(f"index {self.place} cannot be used: {error}.", kind="index") from error
+
+
+def vectors_of(embedder: Embedder, texts: list[str]) -> list[bytes]:
+    """Return the vectors of texts as they are stored."""
+    return [row.astype("<f4").tobytes() for row in embedder.embed(texts)]
+
+
+def _mismatch(what: str, dimension: int, embedder: Embedder, name: str = "") -> StoreError:
+    of = f" of {name}" if name else ""
+    return StoreError(
+        f"{what} holds vectors of {dimension} dimensions{of}, but {embedder.name} gives {embedder.dimension}.",
+        hint="Set memory.embedding to what it was, or run: lamarck memory reindex --embedding NAME",
+        kind="dimension",
+    )

@@ -1,0 +1,49 @@
+"""Finding the old item that says the same as a new one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ..core import Item
+from .embedding import Embedder
+from .index import Index
+from .lineage import Lineage
+from .reading import Reading
+
+Same = Callable[[Item, Item], bool]
+"""Decides whether two items whose `applies` are similar say the same."""
+
+WORDS = re.compile(r"\w+")
+SHARED = 0.8
+NEIGHBOURS = 3
+
+
+def alike(old: Item, new: Item) -> bool:
+    """Say whether two contents share four fifths of their words (Jaccard); cheap, and never asks a model."""
+    one, other = (set(WORDS.findall(item.content.lower())) for item in (old, new))
+    together = one | other
+    return len(one & other) >= SHARED * len(together) if together else True
+
+
+def twin(
+    item: Item, reading: Reading, index: Index, lineage: Lineage, embedder: Embedder, *, least: float, same: Same
+) -> str | None:
+    """Return the id of the old item into which a new one should be merged, or None.
+
+    First the item itself, then the three nearest of its kind over the similarity `least`, if the check agrees
+    (EvolveR, 2510.16079: similarity, then a judgement). Retired items count too: what was tried and found useless
+    shall not come back as new.
+    """
+    if reading.known([item.id], lineage):
+        return item.id
+    hits = index.search(embedder.embed([item.applies]), 4 * NEIGHBOURS)
+    near = [hit.id for hit in hits if hit.similarity >= least]
+    found = reading.items(near, lineage)
+    tried = 0
+    for ident in near:
+        if ident in found and found[ident].kind == item.kind and tried < NEIGHBOURS:
+            tried += 1
+            if same(found[ident], item):
+                return ident
+    return None

@@ -1,0 +1,224 @@
+"""Reading the memory's tables: items as they are now, and as they will be searched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from ..core import Item, ItemKind, ItemStatus
+from ..store import Store
+from .lineage import Lineage
+from .state import State
+from .values import Running
+
+STATE = ", ".join(f"l.{name}" for name in State._fields)
+"""Columns of the log that make up a `State`, in its order (they bear its names)."""
+CHUNK = 500
+"""Most placeholders in one query; SQLite's oldest limit is 999."""
+
+
+class Head(NamedTuple):
+    """Where the memory stands."""
+
+    name: str
+    """Id of this memory, made once."""
+    seq: int
+    """Latest number given."""
+    lineage: Lineage
+    newest: int = 0
+    """Number of the item that came last, 0 where there is none."""
+
+
+class Known(NamedTuple):
+    """An item as recall needs it."""
+
+    kind: ItemKind
+    state: State
+
+
+class Light(NamedTuple):
+    """An item without its text."""
+
+    id: str
+    kind: ItemKind
+    created_at: float
+    state: State
+
+
+class Fresh(NamedTuple):
+    """An item on its way into an index."""
+
+    seq: int
+    id: str
+    text: str
+    vector: bytes | None
+    """Little-endian float32, or None where this text has no vector of this embedder yet."""
+
+
+class Reading:
+    """Reads the tables of one memory.
+
+    Args:
+        store: where they are.
+        alpha: step size of the values, from which uncertainties follow.
+    """
+
+    def __init__(self, store: Store, alpha: float = 0.3) -> None:
+        self._store = store
+        self._alpha = alpha
+
+    def head(self) -> Head | None:
+        """Return where the memory stands, or None where nothing was ever remembered."""
+        query = "SELECT name, seq, visible, (SELECT max(seq) FROM items) FROM memory WHERE id = 1"
+        found = self._store.select(query)
+        return Head(found[0][0], found[0][1], Lineage.read(found[0][2]), found[0][3] or 0) if found else None
+
+    def known(self, ids: Sequence[str], lineage: Lineage) -> dict[str, Known]:
+        """Return kind and state of those items that are visible."""
+        found: dict[str, Known] = {}
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            query = f"{current('l.subject, i.kind, ' + STATE, lineage)} WHERE i.id IN ({_marks(part)})"
+            for row in self._store.select(query, part):
+                found[row[0]] = Known(row[1], State(*row[2:]))
+        return found
+
+    def items(self, ids: Sequence[str], lineage: Lineage, *, whole: bool = False) -> dict[str, Item]:
+        """Return items as they are now.
+
+        Args:
+            ids: which; those that are not visible are left out.
+            lineage: what is visible.
+            whole: with the provenance of everything that was merged into them.
+        """
+        found: dict[str, Item] = {}
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            query = f"{current('i.body, ' + STATE, lineage)} WHERE i.id IN ({_marks(part)})"
+            for row in self._store.select(query, part):
+                item = self._item(row[0], State(*row[1:]))
+                found[item.id] = self._with_sources(item, lineage) if whole else item
+        return found
+
+    def listing(
+        self,
+        lineage: Lineage,
+        *,
+        kinds: Sequence[str] = (),
+        statuses: Sequence[str] = (),
+        order: str = "q_value DESC",
+        limit: int | None = None,
+    ) -> Iterator[Item]:
+        """Yield the visible items of these kinds and states; all if none is named."""
+        query = f"{current('i.body, ' + STATE, lineage)} WHERE 1 = 1"
+        if kinds:
+            query += f" AND i.kind IN ({_marks(kinds)})"
+        if statuses:
+            query += f" AND l.status IN ({_marks(statuses)})"
+        query += f" ORDER BY {order}, i.seq" + (f" LIMIT {limit:d}" if limit is not None else "")
+        for row in self._store.select(query, [*kinds, *statuses]):
+            yield self._item(row[0], State(*row[1:]))
+
+    def lights(self, lineage: Lineage) -> list[Light]:
+        """Return all visible items without their texts."""
+        query = current("i.id, i.kind, i.created_at, " + STATE, lineage)
+        return [Light(row[0], row[1], row[2], State(*row[3:])) for row in self._store.select(query)]
+
+    def counts(self, lineage: Lineage) -> dict[tuple[str, str], int]:
+        """Return how many items there are of each kind and status."""
+        query = f"{current('i.kind, l.status, count(*)', lineage)} GROUP BY i.kind, l.status"
+        return {(row[0], row[1]): int(row[2]) for row in self._store.select(query)}
+
+    def ids_like(self, prefix: str, lineage: Lineage, limit: int = 3) -> Sequence[str]:
+        """Return ids of visible items that begin with `prefix`."""
+        top = prefix + "g"  # ids are hexadecimal, and g follows f
+        query = f"{current('i.id', lineage)} WHERE i.id >= ? AND i.id < ? LIMIT {limit:d}"
+        return [row[0] for row in self._store.select(query, [prefix, top])]
+
+    def running(self, subject: str, lineage: Lineage) -> Running:
+        """Return a running statistic kept in the log."""
+        query = f"SELECT rewards, q_value, variance FROM item_log l WHERE subject = ? AND {lineage.sql('l.seq')}"
+        found = self._store.select(query + " ORDER BY seq DESC LIMIT 1", [subject])
+        return Running(*found[0]) if found else Running()
+
+    def learned(self, trajectory_ids: Iterable[str], lineage: Lineage) -> set[str]:
+        """Return those trajectories that were learned from already."""
+        ids, found = [*trajectory_ids], set[str]()
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            query = f"SELECT trajectory_id FROM item_log l WHERE event = 'learned' AND {lineage.sql('l.seq')}"
+            found |= {row[0] for row in self._store.select(f"{query} AND trajectory_id IN ({_marks(part)})", part)}
+        return found
+
+    def events(self, item_id: str, lineage: Lineage) -> list[dict[str, object]]:
+        """Return the visible history of an item, oldest first."""
+        names = ("seq", "event", "at", "trajectory_id", "reward", "status", "q_value", "rewards", "detail")
+        query = f"SELECT {', '.join(names)} FROM item_log l WHERE subject = ? AND {lineage.sql('l.seq')} ORDER BY seq"
+        rows = self._store.select(query, [item_id])
+        return [{k: v for k, v in zip(names, row, strict=True) if v is not None} for row in rows]
+
+    def event_counts(self) -> dict[str, int]:
+        """Return how many events of each kind were ever written."""
+        rows = self._store.select("SELECT event, count(*) FROM item_log GROUP BY event")
+        return {row[0]: int(row[1]) for row in rows}
+
+    def fresh(self, after: int, embedder: str, limit: int) -> list[Fresh]:
+        """Return the items that came after a number, in order, with their vectors."""
+        query = (
+            "SELECT i.seq, i.id, i.body, v.vector FROM items i "
+            "LEFT JOIN vectors v ON v.text_id = i.text_id AND v.embedder = ? "
+            f"WHERE i.seq > ? ORDER BY i.seq LIMIT {limit:d}"
+        )
+        rows = self._store.select(query, [embedder, after])
+        return [Fresh(seq, ident, json.loads(body)["applies"], vector) for seq, ident, body, vector in rows]
+
+    def newest(self) -> int:
+        """Return the number of the item that came last, 0 where there is none."""
+        return int(self._store.select("SELECT max(seq) FROM items")[0][0] or 0)
+
+    def vectors(self, ids: Sequence[str], embedder: str) -> dict[str, bytes]:
+        """Return the stored vectors of items."""
+        query = (
+            "SELECT i.id, v.vector FROM items i JOIN vectors v ON v.text_id = i.text_id "
+            f"WHERE v.embedder = ? AND i.id IN ({_marks(ids)})"
+        )
+        return {row[0]: bytes(row[1]) for row in self._store.select(query, [embedder, *ids])}
+
+    def _item(self, body: str, state: State) -> Item:
+        return Item.model_validate_json(body).model_copy(
+            update={
+                "status": state.status,
+                "q_value": state.q_value,
+                "uncertainty": state.uncertainty(self._alpha),
+                "retrieval_count": state.retrievals,
+                "reward_count": state.rewards,
+                "success_count": state.successes,
+                "last_used_at": state.used_at,
+            }
+        )
+
+    def _with_sources(self, item: Item, lineage: Lineage) -> Item:
+        query = f"SELECT detail FROM item_log l WHERE subject = ? AND event = 'merged' AND {lineage.sql('l.seq')}"
+        ids = [*item.trajectory_ids]
+        for (detail,) in self._store.select(query + " ORDER BY seq", [item.id]):
+            ids += [ident for ident in json.loads(detail)["trajectory_ids"] if ident not in ids]
+        return item.model_copy(update={"trajectory_ids": tuple(ids)})
+
+
+def current(columns: str, lineage: Lineage) -> str:
+    """Return the query for items (`i`) with the latest visible row of their log (`l`).
+
+    One seek in the log's key per item, however long the log is.
+    """
+    latest = f"SELECT seq FROM item_log WHERE subject = i.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
+    return f"SELECT {columns} FROM items i JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
+
+
+def all_statuses() -> tuple[ItemStatus, ...]:
+    """Return the statuses an item may have."""
+    return ("candidate", "active", "retired")
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))
