@@ -38,7 +38,7 @@ class ModelConfig(Section):
     """Which model decides, and how it is asked."""
 
     name: str = "embedded"
-    """`embedded`, `random`, `first`, `scripted:FILE`, or any litellm model name (`openai/gpt-...`)."""
+    """`embedded`, `random`, `first`, `follower`, `scripted:FILE`, or any litellm model name (`openai/gpt-...`)."""
     api_base: str | None = None
     """URL of an OpenAI-compatible server, for local servers and vLLM."""
     api_key_env: str | None = None

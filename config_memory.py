@@ -36,7 +36,7 @@ class RecallConfig(Section):
     """Only items of these states."""
     max_tokens: int = Field(default=800, gt=0)
     """Longest text put into a prompt, in tokens (counted as four characters each)."""
-    again: float = Field(default=0.4, ge=-1.0, le=1.0)
+    again: float = Field(default=0.2, ge=-1.0, le=1.0)
     """Recall again when what is seen is less similar than this to what was seen at the last recall; -1 never does."""
 
 
@@ -61,7 +61,7 @@ class CreditConfig(Section):
     """Imagined episodes on either side that draw an effect towards 0."""
     prove_uses: int = Field(default=2, ge=0)
     """Rewarded uses after which a candidate may become active."""
-    prove_score: float = Field(default=0.5, ge=0.0, le=1.0)
+    prove_score: float = Field(default=0.6, ge=0.0, le=1.0)
     """Least share of successes, (successes + 1) / (uses + 2), to become active."""
 
 

@@ -75,7 +75,7 @@ def import_trajectories(store: Store, path: str | Path) -> ImportReport:
         try:
             fresh = store.finish(read_trajectory(text))
         except (ValueError, StoreError) as error:
-            report.refused.append(f"{path}, entry {number}: {_why(error)}")
+            report.refused.append(f"{path}, entry {number}: {why(error)}")
             continue
         report.new += fresh
         report.same += not fresh
@@ -168,7 +168,8 @@ def _parquet() -> tuple[Any, Any]:
     return pyarrow, pyarrow.parquet
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
+    """Return in a few words why an entry was not taken."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc']) or 'entry'}: {first['msg'].lower()}"

@@ -11,7 +11,7 @@ from ..config import SolverConfig
 from ..core import Message, Reply, Sampling, Step, Task, Trajectory, Usage, content_id
 from ..errors import EnvironmentFailure
 from ..seams import LLM
-from .hooks import Hooks
+from .hooks import Hooks, Recalled
 from .hosting import World
 from .observed import Observed
 from .prompting import History, Prompts
@@ -168,7 +168,7 @@ def new_state(trajectory_id: str, attempt: int, parent: str | None = None, criti
         pending=None,
         tool_messages=[],
         tool_calls=[],
-        recalled={"text": "", "ids": []},
+        recalled=Recalled("", ())._asdict(),
         critique=critique,
         nudge="",
         tried=[],

@@ -1,4 +1,6 @@
-"""The episode graph: begin -> [recall] -> act <-> [tools] -> step -> ... -> [verify] -> record -> [repair -> begin].
+"""The episode graph.
+
+begin -> [recall] -> act <-> [tools] -> step -> ... -> [verify] -> record -> [learn] -> [repair -> begin]
 
 Nodes in brackets exist only when their hook is given. State is checkpointed by LangGraph after every node; the
 steps themselves are in the store as soon as they have happened, and where the two differ the store is right: a
@@ -16,12 +18,15 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 from ..core import Stop, ToolCall, Trajectory, Usage, Verdict, content_id
+from ..errors import ModelError, StoreError, boundary
 from .context import Attempt, EpisodeContext, EpisodeState, new_state
-from .hooks import Hooks
+from .hooks import Hooks, Recalled, Situation
 from .loops import note
 from .prompting import Turn, new_history, push
 from .solver import decide, loop_notice
 from .steps import NO_ACTION, stop_reason, take
+
+LEFT = "The episode is stored; --resume learns from it."
 
 EpisodeGraph = CompiledStateGraph[EpisodeState, EpisodeContext, EpisodeState, EpisodeState]
 Run = Runtime[EpisodeContext]
@@ -63,12 +68,17 @@ def build_episode_graph(
     if hooks.verify:
         graph.add_node("verify", verify)
         graph.add_edge("verify", "record")
+    last = "record"
+    if hooks.learn:
+        graph.add_node("learn", learn)
+        graph.add_edge("record", "learn")
+        last = "learn"
     if hooks.repair:
         graph.add_node("repair", repair)
-        graph.add_edge("record", "repair")
+        graph.add_edge(last, "repair")
         graph.add_conditional_edges("repair", _again, ["begin", END])
     else:
-        graph.add_edge("record", END)
+        graph.add_edge(last, END)
     return graph.compile(checkpointer=checkpointer)
 
 
@@ -100,10 +110,14 @@ async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
 
 async def recall(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     """Let memory add to the prompt."""
-    hook = runtime.context.hooks.recall
+    context = runtime.context
+    hook = context.hooks.recall
     assert hook is not None
-    found = await hook(runtime.context.task, state["observation"], state["index"])
-    return {"recalled": {"text": found.text, "ids": list(found.ids)}}
+    index = state["index"]
+    before = Recalled(**state["recalled"])
+    seed = context.step_seed(index)
+    found = await hook(Situation(context.task, state["observation"], index, context.sample, seed, before))
+    return {"recalled": found._asdict()} if found is not before else {}
 
 
 async def act(state: EpisodeState, runtime: Run) -> dict[str, Any]:
@@ -181,6 +195,20 @@ async def record(state: EpisodeState, runtime: Run) -> None:
     context = runtime.context
     await context.catch_up(state)
     await context.recorder.finish(trajectory(context, state))
+
+
+async def learn(state: EpisodeState, runtime: Run) -> None:
+    """Let memory learn from the attempt that was just stored."""
+    context = runtime.context
+    hook = context.hooks.learn
+    assert hook is not None
+    await context.catch_up(state)
+    # The attempt is stored already and must not become a failed one: whatever happens here is the memory's trouble.
+    with boundary(StoreError, f"learning from trajectory {state['trajectory_id']}", hint=LEFT, kind="learn"):
+        try:
+            await hook.learn(trajectory(context, state))
+        except ModelError as error:
+            raise StoreError(f"learning needs a model: {error.message}", hint=LEFT, kind="learn") from error
 
 
 async def repair(state: EpisodeState, runtime: Run) -> dict[str, Any]:

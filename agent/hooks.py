@@ -17,6 +17,24 @@ class Recalled(NamedTuple):
 
     text: str
     ids: tuple[str, ...]
+    withheld: tuple[str, ...] = ()
+    """Ids of items that were chosen and, by lot, left out."""
+    anchor: str = ""
+    """What was seen when this was recalled; the hook gets it back to tell whether the situation has changed."""
+
+
+class Situation(NamedTuple):
+    """Where an episode stands when memory is asked."""
+
+    task: Task
+    observation: str
+    step: int
+    """Number of the step that is to be decided."""
+    sample: int
+    seed: int
+    """Seed of this decision, the same on every machine."""
+    before: Recalled
+    """What stands in the prompt so far."""
 
 
 class Tools(Protocol):
@@ -31,8 +49,8 @@ class Tools(Protocol):
         ...
 
 
-Recall = Callable[[Task, str, int], Awaitable[Recalled]]
-"""Called with task, observation and step index before each decision."""
+Recall = Callable[[Situation], Awaitable[Recalled]]
+"""Called before each decision; what it returns stands in the prompt. It may return `before` unchanged."""
 
 Verify = Callable[[Trajectory], Awaitable[Verdict]]
 """Judges a finished attempt."""
@@ -41,11 +59,24 @@ Repair = Callable[[Trajectory], Awaitable[str | None]]
 """Returns a critique to try again with, or None to leave it. The new attempt has this one as parent."""
 
 
+class Learn(Protocol):
+    """Learns from finished attempts."""
+
+    async def learn(self, trajectory: Trajectory) -> None:
+        """Learn from one attempt; doing it again changes nothing."""
+        ...
+
+    async def unlearned(self, trajectory_ids: Sequence[str]) -> Sequence[str]:
+        """Return those that were not learned from yet: what a crash may have left."""
+        ...
+
+
 @dataclass(frozen=True)
 class Hooks:
     """The hooks of one solver."""
 
     recall: Recall | None = None
+    learn: Learn | None = None
     tools: Tools | None = None
     verify: Verify | None = None
     repair: Repair | None = None

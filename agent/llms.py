@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from ..config import ModelConfig
 from ..seams import LLM
+from ..wheels import Notify
 
 
-def build_llm(config: ModelConfig) -> LLM:
+def build_llm(config: ModelConfig, notify: Notify | None = None) -> LLM:
     """Return the model that the configuration names.
 
     `embedded` is the model that ships with the package index, `random` and `first` choose blindly among the
-    admissible actions, `scripted:FILE` answers from a file, and any other name goes to litellm.
+    admissible actions, `follower` by words and by what is recalled, `scripted:FILE` answers from a file, and any other
+    name goes to litellm. `notify` is told when weights have to be fetched.
 
     Raises:
         ConfigError: an extra is missing, or the file of a script.
@@ -22,11 +24,15 @@ def build_llm(config: ModelConfig) -> LLM:
         from .embedded import EmbeddedLLM
         from .models_cache import DEFAULT_MODEL, pull
 
-        return EmbeddedLLM(pull(DEFAULT_MODEL), threads=config.threads)
+        return EmbeddedLLM(pull(DEFAULT_MODEL, progress=notify), threads=config.threads)
     if config.name == "random":
         return random_llm()
     if config.name == "first":
         return first_llm()
+    if config.name == "follower":
+        from .follower import FollowerLLM
+
+        return FollowerLLM()
     if config.name.startswith("scripted:"):
         return ScriptedLLM.from_file(config.name.removeprefix("scripted:"))
     from .llm import LiteLLM

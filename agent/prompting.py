@@ -17,7 +17,7 @@ from ..core import Message, Task, ToolCall, ToolSpec
 from ..errors import ConfigError
 from . import prompts as prompt_files
 
-NAMES = ("system_choice", "system_text", "system_tools", "first", "turn")
+NAMES = ("system_choice", "system_text", "system_tools", "first", "turn", "recalled", "distil", "same")
 LINE = 100
 """Longest result, in characters, that a summary line keeps."""
 

@@ -113,6 +113,7 @@ class Runner:
             if key not in previous or previous[key].number < row.attempt:
                 previous[key] = Attempt(row.trajectory_id, row.attempt, None if row.open else row.trajectory_id)
         opened = {row.trajectory_id for row in known if row.open}
+        await self._learn_what_was_left()
         queue.reverse()
         started = time.monotonic()
         size = min(self.config.collect.concurrency, len(queue))
@@ -135,6 +136,15 @@ class Runner:
         self._interrupted = True
         for worker in self._workers:
             worker.cancel()
+
+    async def _learn_what_was_left(self) -> None:
+        """Learn from attempts that were stored when an earlier process died before it could learn from them."""
+        if self.hooks.learn is None:
+            return
+        headers = self.store.headers(run_id=self.run_id, failed=False)
+        ids = await asyncio.to_thread(lambda: [header.id for header in headers])
+        for ident in await self.hooks.learn.unlearned(ids):
+            await self.hooks.learn.learn(await asyncio.to_thread(self.store.trajectory, ident))
 
     async def _work(
         self,

@@ -83,6 +83,7 @@ def _step(
         model=reply.model,
         policy_version=reply.policy_version,
         recalled=tuple(state["recalled"]["ids"]),
+        withheld=tuple(state["recalled"]["withheld"]),
         usage=reply.usage + Usage.model_validate(state["spent"]),
         started_at=started,
         model_seconds=reply.seconds,

@@ -32,6 +32,8 @@ def evaluate(
     concurrency: o.Concurrency = None,
     seed: o.Seed = None,
     max_steps: o.MaxSteps = None,
+    memory: o.Memory = None,
+    memory_mode: o.MemoryMode = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -56,6 +58,8 @@ def evaluate(
         concurrency,
         seed,
         max_steps,
+        memory,
+        memory_mode or ("read" if memory is not None and not resume else None),
     )
     if run is not None:
         if flags != o.Flags():

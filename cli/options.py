@@ -20,7 +20,8 @@ Split = Annotated[str | None, typer.Option(help="Which split to play.")]
 Data = Annotated[str | None, typer.Option(help="Folder in the ALFWORLD_DATA layout.")]
 Limit = Annotated[int | None, typer.Option(help="Play at most this many tasks.")]
 ModelName = Annotated[
-    str | None, typer.Option("--model", "-m", help="embedded, random, first, scripted:FILE or any litellm model.")
+    str | None,
+    typer.Option("--model", "-m", help="embedded, random, first, follower, scripted:FILE or any of litellm's."),
 ]
 ApiBase = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server.")]
 Protocol = Annotated[str | None, typer.Option(help="choice, text or tools.")]
@@ -28,6 +29,10 @@ Samples = Annotated[int | None, typer.Option(help="Independent attempts at each 
 Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Episodes at once.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all sampling.")]
 MaxSteps = Annotated[int | None, typer.Option(help="Steps per episode.")]
+Memory = Annotated[
+    str | None, typer.Option("--memory", help="Folder of a memory to recall from (and, with `run`, to learn into).")
+]
+MemoryMode = Annotated[str | None, typer.Option(help="off, read (frozen) or learn.")]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; made up from the time if not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -51,6 +56,8 @@ class Flags:
     concurrency: int | None = None
     seed: int | None = None
     max_steps: int | None = None
+    memory: str | None = None
+    memory_mode: str | None = None
 
     def resolve(self, base: Path | None = None) -> RunConfig:
         """Return the configuration: `base` or the file, then --set, then the flags.
@@ -71,6 +78,8 @@ class Flags:
             "collect.samples": self.samples,
             "collect.concurrency": self.concurrency,
             "collect.seed": self.seed,
+            "memory.path": self.memory,
+            "memory.mode": self.memory_mode,
         }
         overrides |= {key: value for key, value in named.items() if value is not None}
         return RunConfig.load(self.config or base, overrides)

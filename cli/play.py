@@ -32,6 +32,8 @@ def run(
     concurrency: o.Concurrency = None,
     seed: o.Seed = None,
     max_steps: o.MaxSteps = None,
+    memory: o.Memory = None,
+    memory_mode: o.MemoryMode = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -56,6 +58,8 @@ def run(
         concurrency,
         seed,
         max_steps,
+        memory,
+        memory_mode or ("learn" if memory is not None and not resume else None),
     )
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
@@ -92,7 +96,7 @@ def play(config: RunConfig, directory: RunDirectory, *, resume: bool, quiet: boo
     directory.create(config, resume=resume)
     with directory.lock(), directory.logging(), Store.open(directory.store_url(config)) as store:
         with Watch(f"{config.taskset.name}/{config.taskset.split} {config.model.name}", quiet=quiet) as watch:
-            result = asyncio.run(collect(config, directory, store, watch))
+            result = asyncio.run(collect(config, directory, store, watch, notify=None if quiet else watch.say))
         return result, watch.tally
 
 

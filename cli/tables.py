@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 
@@ -16,6 +17,20 @@ def console() -> Console:
     """Return a console for results on stdout; where that is no terminal, wide enough for any table."""
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=160)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, to: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._to = to
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._to.print(record.getMessage(), style="yellow", markup=False)
+
+
+def warnings_to(to: Console) -> logging.Handler:
+    """Return a handler that prints warnings as they come: a damaged index, a server that is waited for."""
+    return _Lines(to)
 
 
 def print_json(value: object) -> None:

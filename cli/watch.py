@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from types import TracebackType
 
@@ -11,6 +12,7 @@ from rich.progress import TimeRemainingColumn as TimeLeft
 
 from ..agent.runner import Event
 from ..evals.metrics import Tally
+from .tables import warnings_to
 
 PLAIN_EVERY_S = 15.0
 """Seconds between lines where there is no terminal to draw on."""
@@ -45,16 +47,23 @@ class Watch:
             transient=True,
             disable=quiet or not self.console.is_terminal,
         )
+        self._warnings = warnings_to(self.console)
         self._task = self._bar.add_task(label, total=None, figures="")
 
     def __enter__(self) -> Watch:
         self._bar.start()
+        logging.getLogger("lamarck.memory").addHandler(self._warnings)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
+        logging.getLogger("lamarck.memory").removeHandler(self._warnings)
+
+    def say(self, text: str) -> None:
+        """Print one line of what is going on."""
+        self.console.print(text, style="dim", markup=False)
 
     def __call__(self, event: Event) -> None:
         """Take note of one event."""

@@ -6,20 +6,27 @@ import asyncio
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..agent.checkpoints import open_checkpoints
+from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
+from ..agent.hooks import Hooks
 from ..agent.llms import build_llm
 from ..agent.prompting import Prompts
+from ..agent.remember import Remembering
 from ..agent.runner import Event, Runner, RunResult
 from ..agent.tasksets import load_taskset, maker, open_pool
 from ..config import RunConfig, TasksetConfig
+from ..config_memory import MemoryConfig
 from ..core import Release, Task
 from ..errors import ConfigError
+from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
+from ..wheels import Notify
 
 
 @dataclass
@@ -33,7 +40,11 @@ class Wired:
 
 @asynccontextmanager
 async def wired(
-    config: RunConfig, directory: RunDirectory, store: Store, on_event: Callable[[Event], None]
+    config: RunConfig,
+    directory: RunDirectory,
+    store: Store,
+    on_event: Callable[[Event], None],
+    notify: Notify | None = None,
 ) -> AsyncIterator[Wired]:
     """Open everything a run needs, and close it again.
 
@@ -42,10 +53,18 @@ async def wired(
     """
     taskset = load_taskset(config.taskset.name, config.taskset.options)
     tasks = select(taskset, config.taskset)
-    llm = build_llm(config.model)
-    try:
+    async with AsyncExitStack() as stack:
+        llm = build_llm(config.model, notify)
+        stack.push_async_callback(llm.close)
         prompts = Prompts(config.solver.prompts)
-        release = release_of(config, llm, prompts)
+        memory = open_memory(config.memory, directory.path, notify)
+        hooks = Hooks()
+        if memory is not None:
+            stack.enter_context(memory)
+            distiller = await build_distiller(config, llm, prompts, memory, stack)
+            learning = config.memory.mode == "learn"
+            hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()
+        release = release_of(config, llm, prompts, memory)
         store.put_release(release)
         store.put_run(directory.run_id, config=config.model_dump(mode="json"), release_id=release.id)
         pool = open_pool(
@@ -54,31 +73,60 @@ async def wired(
             size=config.collect.concurrency,
             timeout_s=config.collect.environment_timeout_s,
         )
-        try:
-            with open_checkpoints(directory.checkpoints_path) as saver:
-                runner = Runner(
-                    run_id=directory.run_id,
-                    config=config,
-                    store=store,
-                    llm=llm,
-                    worlds=pool,
-                    saver=saver,
-                    prompts=prompts,
-                    release_id=release.id,
-                    on_event=on_event,
-                )
-                yield Wired(runner, tasks, release)
-        finally:
-            await pool.close()
-    finally:
-        await llm.close()
+        stack.push_async_callback(pool.close)
+        saver = stack.enter_context(open_checkpoints(directory.checkpoints_path))
+        runner = Runner(
+            run_id=directory.run_id,
+            config=config,
+            store=store,
+            llm=llm,
+            worlds=pool,
+            saver=saver,
+            hooks=hooks,
+            prompts=prompts,
+            release_id=release.id,
+            on_event=on_event,
+        )
+        yield Wired(runner, tasks, release)
+
+
+def open_memory(config: MemoryConfig, folder: Path, notify: Notify | None) -> Memory | None:
+    """Return the memory of a run, or None where it has none; a frozen one must be there already.
+
+    Raises:
+        ConfigError, StoreError, ModelError: it cannot be opened.
+    """
+    if config.mode == "off":
+        return None
+    return Memory.open(config, folder, create=config.mode == "learn", notify=notify)
+
+
+async def build_distiller(
+    config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory, stack: AsyncExitStack
+) -> Distiller | None:
+    """Return what makes items of episodes, with a model of its own where the configuration names one."""
+    distil = config.memory.distil
+    if config.memory.mode != "learn" or distil.by == "none":
+        return None
+    if distil.by == "script":
+        return ScriptDistiller(distil)
+    model = llm
+    if distil.model is not None:
+        model = build_llm(config.model.model_copy(update={"name": distil.model}))
+        stack.push_async_callback(model.close)
+    memory.same = llm_same(model, prompts)
+    return LLMDistiller(model, prompts, distil)
 
 
 async def collect(
-    config: RunConfig, directory: RunDirectory, store: Store, on_event: Callable[[Event], None]
+    config: RunConfig,
+    directory: RunDirectory,
+    store: Store,
+    on_event: Callable[[Event], None],
+    notify: Notify | None = None,
 ) -> RunResult:
     """Play all tasks of a run; Ctrl-C stops it cleanly."""
-    async with wired(config, directory, store, on_event) as parts:
+    async with wired(config, directory, store, on_event, notify) as parts:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)
@@ -104,10 +152,22 @@ def select(taskset: Taskset, config: TasksetConfig) -> Sequence[Task]:
     return [known[ident] for ident in config.ids]
 
 
-def release_of(config: RunConfig, llm: LLM, prompts: Prompts) -> Release:
-    """Return the release that this configuration amounts to before anything was learned."""
+def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | None = None) -> Release:
+    """Return the release that this configuration amounts to.
+
+    A frozen memory is named with the number at which it stands; one that learns changes with every episode.
+    """
     settings = config.solver.model_dump(mode="json", exclude={"prompts"})
     settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
+    snapshot = None
+    if memory is not None:
+        head = memory.head
+        snapshot = f"{head.name}@{'learning' if config.memory.mode == 'learn' else head.seq}"
+        settings["recall"] = config.memory.recall.model_dump(mode="json")
     return Release.of(
-        base_model=llm.name, prompts=prompts.hashes(), settings=settings, created_at=round(time.time(), 3)
+        base_model=llm.name,
+        memory_snapshot=snapshot,
+        prompts=prompts.hashes(),
+        settings=settings,
+        created_at=round(time.time(), 3),
     )

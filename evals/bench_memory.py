@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..config_memory import CreditConfig, MemoryConfig, RecallConfig
 from ..core import Item, Step, Task, Trajectory
-from ..memory.bank import Memory, make_item
-from ..memory.chroma import FolderIndex
+from ..memory.bank import Memory
+from ..memory.folder_index import FolderIndex
+from ..memory.items import make_item
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,25 +7,26 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config_memory import MemoryConfig
-from ..core import Item, ItemStatus, Trajectory, content_id
+from ..core import Item, ItemStatus, Trajectory
 from ..errors import ConfigError, StoreError
 from ..store import Store
 from ..wheels import Notify
-from .chroma import FolderIndex, ServerIndex
 from .credit import Credited, credit
 from .embedding import Embedder, build_embedder
+from .folder_index import FolderIndex
 from .forget import Retired, forget
 from .index import Index, Progress, vectors_of
-from .ledger import Entry, Ledger, Snapshot, Transaction, text_id
+from .items import begins
+from .ledger import Ledger, Snapshot, text_id
 from .lexical import LexicalIndex
 from .lineage import Lineage
-from .merge import Same, alike, twin
-from .reading import Head, Reading
+from .merge import Same, alike, take_in, twin
+from .reading import Head, Reading, statistics
 from .recall import Recaller, Recollection
-from .state import State, merged
+from .server_index import ServerIndex
 
 if TYPE_CHECKING:
     from .embedding import Matrix
@@ -54,6 +55,7 @@ class Memory:
         folder: Path | None = None,
         same: Same = alike,
         clock: Callable[[], float] = time.time,
+        fresh_index: bool = False,
     ) -> None:
         if folder is None and config.index is None:
             raise ConfigError("a memory needs a folder or the URL of a Chroma server for its index.")
@@ -62,7 +64,8 @@ class Memory:
         self.embedder = embedder
         self.reading = Reading(store, config.credit.alpha)
         self.ledger = Ledger(store, clock)
-        self._same = same
+        self.same = same
+        """Decides whether two similar items say the same."""
         self._clock = clock
         self._lock = threading.RLock()
         head = self.head
@@ -72,6 +75,8 @@ class Memory:
             else FolderIndex(_folder(folder) / "index")
         )
         try:
+            if fresh_index:
+                backend.drop()
             self.index = Index(backend, embedder, self.reading, self.ledger)
         except StoreError:
             backend.close()
@@ -94,6 +99,7 @@ class Memory:
         embedder: Embedder | None = None,
         notify: Notify | None = None,
         same: Same = alike,
+        fresh_index: bool = False,
     ) -> Memory:
         """Open the memory that the configuration names, or the one in `folder`.
 
@@ -104,6 +110,7 @@ class Memory:
             embedder: instead of the one that `config.embedding` names.
             notify: told when something has to be fetched.
             same: decides whether two similar items say the same.
+            fresh_index: drop the index that is there, whatever made it.
 
         Raises:
             ConfigError: it has no place, or the extra `memory` is not installed.
@@ -119,7 +126,7 @@ class Memory:
         made = embedder if embedder is not None else build_embedder(config.embedding, notify=notify)
         store = Store.open(url, create=create)
         try:
-            return cls(store, config, made, folder=home, same=same)
+            return cls(store, config, made, folder=home, same=same, fresh_index=fresh_index)
         except BaseException:
             store.close()
             raise
@@ -211,7 +218,7 @@ class Memory:
         into: list[str] = []
         with self._lock:
             if not merge:
-                states = [(item, _begins(item)) for item in items]
+                states = [(item, begins(item)) for item in items]
                 vectors = self._vectors([item.applies for item in items])
                 added = self.ledger.add(states, vectors, self.embedder.name)
                 return Remembered(tuple(item.id for item in items if item.id in added), ())
@@ -223,12 +230,12 @@ class Memory:
                     self.lineage,
                     self.embedder,
                     least=self.config.distil.merge,
-                    same=self._same,
+                    same=self.same,
                 )
                 if old is None:
                     vectors = self._vectors([item.applies])
-                    new += self.ledger.add([(item, _begins(item))], vectors, self.embedder.name)
-                elif self._take_in(old, item):
+                    new += self.ledger.add([(item, begins(item))], vectors, self.embedder.name)
+                elif take_in(self.ledger, old, item):
                     into.append(old)
         return Remembered(tuple(new), tuple(into))
 
@@ -270,7 +277,25 @@ class Memory:
                 self._lexical.catch_up()
             return self.index.rebuild(progress)
 
+    @classmethod
+    def rebuild(cls, config: MemoryConfig, folder: str | Path | None = None, progress: Progress | None = None) -> int:
+        """Build the indexes of a memory anew, also with another embedder or where they are too damaged to open.
+
+        Raises:
+            ConfigError, StoreError: as `open`.
+        """
+        with cls.open(config, folder, create=False, fresh_index=True) as memory:
+            return memory.reindex(progress)
+
     # Reading.
+
+    def stats(self) -> dict[str, Any]:
+        """Return how much is remembered, and how it is doing."""
+        figures = statistics(self.reading, self.lineage)
+        figures["index"] = {"place": self.index.place, **self.index.holds()}
+        figures["embedding"] = {"name": self.embedder.name, "dimension": self.embedder.dimension}
+        figures["snapshots"] = len(self.ledger.snapshots())
+        return figures
 
     def item(self, which: str) -> Item:
         """Return an item with all its provenance, by its id or the beginning of it.
@@ -288,70 +313,6 @@ class Memory:
     def _vectors(self, texts: Sequence[str]) -> dict[str, bytes]:
         different = list(dict.fromkeys(texts))
         return {text_id(t): v for t, v in zip(different, vectors_of(self.embedder, different), strict=True)}
-
-    def _take_in(self, old: str, item: Item) -> bool:
-        """Merge an item into an old one; False where all of it is in there already."""
-        done = False
-
-        def write(transaction: Transaction) -> None:
-            nonlocal done
-            done = False
-            state = transaction.states([old]).get(old)
-            sources = [t for t in item.trajectory_ids if old not in transaction.happened(t, "merged")]
-            sources = [t for t in sources if old not in transaction.happened(t, "created")]
-            if state is None or not sources:
-                return
-            detail = {"item": item.id, "trajectory_ids": sources}
-            after = merged(state, _begins(item))
-            entries = [Entry(old, "merged", after, trajectory_id=sources[0], detail=detail)]
-            transaction.write(entries)
-            done = True
-
-        self.ledger.do(f"merge into item {old}", write)
-        return done
-
-
-def make_item(
-    kind: str,
-    applies: str,
-    content: str,
-    *,
-    trajectory_ids: Sequence[str] = (),
-    release_id: str = "",
-    model: str = "",
-    q_value: float = 0.0,
-    **meta: object,
-) -> Item:
-    """Return a new item; its id is its kind and what it says, wherever it was learned.
-
-    Raises:
-        ValueError: a field is not what it should be.
-    """
-    return Item.model_validate(
-        {
-            "id": content_id("item", kind, applies, content),
-            "kind": kind,
-            "applies": applies,
-            "content": content,
-            "trajectory_ids": tuple(trajectory_ids),
-            "release_id": release_id,
-            "model": model,
-            "q_value": q_value,
-            "meta": meta,
-        }
-    )
-
-
-def _begins(item: Item) -> State:
-    """Return the state in which an item enters: as it is given, with all it brings along."""
-    return State(
-        status=item.status,
-        q_value=item.q_value,
-        retrievals=item.retrieval_count,
-        rewards=item.reward_count,
-        successes=item.success_count,
-        used_at=item.last_used_at,
-    )
 
 
 def _folder(path: Path | None) -> Path:

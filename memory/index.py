@@ -66,6 +66,11 @@ class Index:
         """Where the vectors are."""
         return self.backend.place
 
+    def holds(self) -> dict[str, int]:
+        """Return how many items are in the backend, and how many are yet to be written to it."""
+        mark = self._mark()
+        return {"items": mark.size if mark is not None else 0, "fresh": len(self._ids)}
+
     def search(self, vectors: Matrix, k: int, newest: int | None = None) -> list[Hit]:
         """Return the k items nearest to any of the vectors, best first.
 

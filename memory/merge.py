@@ -8,8 +8,11 @@ from collections.abc import Callable
 from ..core import Item
 from .embedding import Embedder
 from .index import Index
+from .items import begins
+from .ledger import Entry, Ledger, Transaction
 from .lineage import Lineage
 from .reading import Reading
+from .state import merged
 
 Same = Callable[[Item, Item], bool]
 """Decides whether two items whose `applies` are similar say the same."""
@@ -47,3 +50,25 @@ def twin(
             if same(found[ident], item):
                 return ident
     return None
+
+
+def take_in(ledger: Ledger, old: str, item: Item) -> bool:
+    """Merge an item into an old one; False where all of it is in there already."""
+    done = False
+
+    def write(transaction: Transaction) -> None:
+        nonlocal done
+        done = False
+        state = transaction.states([old]).get(old)
+        sources = [t for t in item.trajectory_ids if old not in transaction.happened(t, "merged")]
+        sources = [t for t in sources if old not in transaction.happened(t, "created")]
+        if state is None or not sources:
+            return
+        detail = {"item": item.id, "trajectory_ids": sources}
+        after = merged(state, begins(item))
+        entries = [Entry(old, "merged", after, trajectory_id=sources[0], detail=detail)]
+        transaction.write(entries)
+        done = True
+
+    ledger.do(f"merge into item {old}", write)
+    return done

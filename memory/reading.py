@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core import Item, ItemKind, ItemStatus
 from ..store import Store
@@ -142,6 +142,11 @@ class Reading:
         found = self._store.select(query + " ORDER BY seq DESC LIMIT 1", [subject])
         return Running(*found[0]) if found else Running()
 
+    def subjects(self, prefix: str) -> Sequence[str]:
+        """Return what has a log under a name that begins with `prefix`."""
+        query = "SELECT DISTINCT subject FROM item_log WHERE subject >= ? AND subject < ? ORDER BY subject"
+        return [row[0] for row in self._store.select(query, [prefix, prefix + "\uffff"])]
+
     def learned(self, trajectory_ids: Iterable[str], lineage: Lineage) -> set[str]:
         """Return those trajectories that were learned from already."""
         ids, found = [*trajectory_ids], set[str]()
@@ -222,3 +227,17 @@ def all_statuses() -> tuple[ItemStatus, ...]:
 
 def _marks(values: Sequence[object]) -> str:
     return ", ".join("?" * len(values))
+
+
+def statistics(reading: Reading, lineage: Lineage) -> dict[str, Any]:
+    """Return how many items and events there are, and the running statistics."""
+    items: dict[str, dict[str, int]] = {}
+    for (kind, status), count in sorted(reading.counts(lineage).items()):
+        items.setdefault(kind, {})[status] = count
+    names = reading.subjects("category:")
+    return {
+        "items": items,
+        "events": reading.event_counts(),
+        "similarity": reading.running("similarity", lineage)._asdict(),
+        "categories": {n.removeprefix("category:"): reading.running(n, lineage)._asdict() for n in names},
+    }

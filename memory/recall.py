@@ -241,7 +241,9 @@ class Recaller:
             found = self._reading.items([candidate.id for candidate in part], head.lineage)
             for candidate in part:
                 item = found.get(candidate.id)
-                if item is None or len(item.applies) + len(item.content) > left:
+                if item is None or any(item.content == other.content for other in taken):
+                    continue
+                if len(item.applies) + len(item.content) > left:
                     continue
                 left -= len(item.applies) + len(item.content)
                 taken.append(item)

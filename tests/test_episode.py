@@ -217,8 +217,9 @@ class Calculator:
 
 
 async def test_hooks_enter_where_they_should(tmp_path):
-    async def remember(task, observation, index):
-        return Recalled(f"Note {index}.", (f"item-{index}",))
+    async def remember(now):
+        assert now.before.ids == ((f"item-{now.step - 1}",) if now.step else ())
+        return Recalled(f"Note {now.step}.", (f"item-{now.step}",))
 
     async def judge(trajectory):
         return Verdict(passed=False, score=0.25, judge="strict", critique=f"{len(trajectory.steps)} steps")

@@ -1,0 +1,167 @@
+"""A scripted player with a little luck, whose skill depends on what is recalled.
+
+It needs no weights, so memory can be measured on thousands of games in minutes. Alone it favours actions that name
+things of the goal. Given notes in its prompt, it follows the first one, with the things of the note's task exchanged
+for those of its own. It knows no game's rules and sees nothing but its prompt.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
+from ..errors import ModelError
+
+GOAL = re.compile(r"[Yy]our task(?: is to)?: (.+)")
+NOTE = re.compile(r"^For: (?P<applies>.+)\n(?P<content>(?:(?!^For: |^What failed).*\n?)*)", re.MULTILINE)
+LINE = re.compile(r"^\d+\. (.+)$", re.MULTILINE)
+WORD = re.compile(r"[^\W\d_]+")
+SUMMARY = re.compile(r"^- (.+?): ", re.MULTILINE)
+BEWARE = "What failed before"
+SLIP = 0.1
+"""Share of decisions that are drawn by lot, whatever the notes say."""
+PULL = 6.0
+"""How much more likely an action becomes with each word of the goal in it."""
+AHEAD = 3
+"""Lines of a note that may be done next: others' detours need not be repeated."""
+
+
+class Note(NamedTuple):
+    """A recalled script, told for the present goal."""
+
+    lines: tuple[tuple[str, ...], ...]
+
+
+class FollowerLLM:
+    """Chooses among actions; draws from `sampling.seed`, so equal prompts and seeds give equal choices."""
+
+    name = "follower"
+
+    async def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        sampling: Sampling | None = None,
+        tools: Sequence[ToolSpec] = (),
+        session: str | None = None,
+    ) -> Reply:
+        """Raise: there is nothing to choose among.
+
+        Raises:
+            ModelError: always.
+        """
+        raise ModelError("model follower can only choose.", hint="Set solver.protocol to choice.", kind="choice")
+
+    async def choose(
+        self,
+        messages: Sequence[Message],
+        options: Sequence[str],
+        *,
+        sampling: Sampling | None = None,
+        session: str | None = None,
+    ) -> Reply:
+        """Choose what the first note does next, else by the words of the goal.
+
+        Raises:
+            ModelError: there are no options.
+        """
+        if not options:
+            raise ModelError("model follower was given nothing to choose among.", kind="no_options")
+        generator = random.Random(sampling.seed if sampling is not None and sampling.seed is not None else 0)
+        first = next((message.content for message in messages if message.role == "user"), "")
+        done = SUMMARY.findall(first) + [m.content for m in messages if m.role == "assistant"]
+        goal = goal_of(first)
+        index = None
+        if generator.random() >= SLIP:
+            index = next_of_note(notes(first, goal), done, options, generator)
+        if index is None:
+            index = by_words(goal, done, options, generator)
+        choice = Choice(index=index, score_kind="none")
+        return Reply(text=options[index], choice=choice, model=self.name, usage=Usage(calls=1))
+
+    def end_session(self, session: str) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def goal_of(prompt: str) -> str:
+    """Return the goal that a prompt names, or nothing."""
+    found = GOAL.search(prompt)
+    return found[1].strip(" .") if found else ""
+
+
+def notes(prompt: str, goal: str) -> list[Note]:
+    """Return the helpful notes of a prompt that have steps, told for another goal."""
+    helpful = prompt.split(BEWARE)[0]
+    found = []
+    for match in NOTE.finditer(helpful):
+        head = match["content"].partition("\n")[0]
+        told = head if head.endswith(":") and LINE.match(head) is None and not head.startswith("This") else ""
+        exchange = exchanged(words(told or match["applies"]), words(goal))
+        lines = [tuple(exchange.get(word, word) for word in words(line)) for line in LINE.findall(match["content"])]
+        if lines:
+            found.append(Note(tuple(line for line in lines if line)))
+    return found
+
+
+def exchanged(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
+    """Return which words of one goal stand where others stand in another."""
+    pairs: dict[str, str] = {}
+    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if kind == "replace":
+            pairs.update(zip(old[a:b], new[c:d], strict=False))
+    return pairs
+
+
+def next_of_note(
+    known: Sequence[Note], done: Sequence[str], options: Sequence[str], generator: random.Random
+) -> int | None:
+    """Return the option that continues the first note, or None where none does."""
+    if not known:
+        return None
+    lines = known[0].lines
+    at = 0
+    for action in done:
+        for ahead in range(AHEAD):
+            if at + ahead < len(lines) and _fits(lines[at + ahead], words(action)):
+                at += ahead + 1
+                break
+    visits = {option: sum(option == action for action in done) for option in options}
+    # What changes something goes before what only leads there.
+    for line in sorted(lines[at : at + AHEAD], key=lambda line: line[0] == "go"):
+        fitting = [n for n, option in enumerate(options) if _fits(line, words(option))]
+        fresh = [n for n in fitting if visits[options[n]] == 0] or ([] if line[0] == "go" else fitting)
+        if fresh:
+            return generator.choice(fresh)
+    return None
+
+
+def by_words(goal: str, done: Sequence[str], options: Sequence[str], generator: random.Random) -> int:
+    """Draw an option: the more it has of the goal and the less it was tried, the likelier."""
+    wanted = {word for word in words(goal) if len(word) > 2}
+    weights = []
+    for option in options:
+        shared = len(wanted & set(words(option)))
+        tried = sum(option == action for action in done)
+        weights.append((1.0 + PULL * shared) / (1.0 + 2.0 * tried))
+    return generator.choices(range(len(options)), weights)[0]
+
+
+def words(text: str) -> list[str]:
+    """Return the words of a text in lower case, without numbers."""
+    return [word.lower() for word in WORD.findall(text)]
+
+
+def _fits(line: Sequence[str], action: Sequence[str]) -> bool:
+    """Say whether an action is a line of a note: the same verb and thing; where it is found may differ."""
+    if not line or not action or line[0] != action[0]:
+        return False
+    if line[0] == "take":
+        return list(line[:2]) == list(action[:2])
+    return list(line) == list(action)
