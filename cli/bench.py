@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import typer
+from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from ..config import RunConfig, parse_assignment
 from . import options as o
 from .tables import console, print_json
 
@@ -45,6 +49,80 @@ def model(
     from ..evals.bench_model import bench_model
 
     _print("model", bench_model(decisions=decisions), as_json)
+
+
+@app.command()
+def memory(
+    items: Annotated[int, typer.Option(help="Items in the memory.")] = 1000,
+    simulation: Annotated[bool, typer.Option("--simulation/--no-simulation", help="With planted notes.")] = True,
+    seeds: Annotated[int, typer.Option(help="Repetitions of the simulation.")] = 5,
+    as_json: o.Json = False,
+) -> None:
+    """Recall beside a plain Chroma query, writing and rebuilding; then whether recall learns what to trust."""
+    from ..evals.bench_memory import bench_memory
+    from ..evals.recall_simulation import simulation as simulate
+
+    with bars(as_json) as progress:
+        figures = bench_memory(items, progress=progress)
+        table = simulate(range(seeds), progress=progress) if simulation else None
+    if as_json:
+        print_json({"bench": "memory", **figures, **({"simulation": table} if table else {})})
+        return
+    _print("memory", figures, as_json=False)
+    if table:
+        title = f"planted notes, {seeds} seeds: success with a frozen memory after 300 episodes"
+        columns = ("success", "q_good", "q_harmful", "auc", "harmful_sunk", "per_seed")
+        shown = Table("recall", *columns, title=title, title_justify="left")
+        for name, row in table.items():
+            shown.add_row(name, *(str(row[column]) for column in columns))
+        console().print(shown)
+
+
+@app.command()
+def recall(
+    taskset: o.TasksetName = "alfworld",
+    data: o.Data = None,
+    train: Annotated[str, typer.Option(help="Split to learn from.")] = "train",
+    train_limit: Annotated[int | None, typer.Option(help="At most this many games to learn from.")] = None,
+    test: Annotated[str, typer.Option(help="Split to measure on.")] = "valid_seen",
+    test_limit: Annotated[int | None, typer.Option(help="At most this many games to measure on.")] = None,
+    epochs: Annotated[int, typer.Option(help="How often the training games are played.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Full repetitions.")] = 3,
+    learner: Annotated[str, typer.Option(help="Model that plays the training games.")] = "follower",
+    player: Annotated[str, typer.Option(help="Model that plays the test games.")] = "follower",
+    max_steps: Annotated[int, typer.Option(help="Steps per episode.")] = 50,
+    settings: o.Set = None,
+    as_json: o.Json = False,
+) -> None:
+    """Success on games without memory, by similarity only, and in two phases, on the same games and seeds."""
+    from .bench_recall import bench_recall, recall_tables
+
+    overrides = {"taskset.name": taskset, "taskset.options.data": data, "solver.max_steps": max_steps}
+    pairs = dict(parse_assignment(text) for text in settings or [])
+    config = RunConfig.load(None, {k: v for k, v in overrides.items() if v is not None} | pairs)
+    with bars(as_json) as progress:
+        figures = bench_recall(
+            config,
+            splits=(train, test),
+            limits=(train_limit, test_limit),
+            epochs=epochs,
+            seeds=range(seeds),
+            models=(learner, player),
+            progress=progress,
+        )
+    if as_json:
+        print_json({"bench": "recall", **figures})
+        return
+    for table in recall_tables(figures):
+        console().print(table)
+
+
+@contextlib.contextmanager
+def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Show how far a benchmark is, one bar that changes its label."""
+    with RichProgress(console=o.progress_console(quiet), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda label, done, total: bar.update(task, description=label, completed=done, total=total)
 
 
 def _print(name: str, figures: dict[str, Any], as_json: bool) -> None:
