@@ -95,6 +95,7 @@ ITEM_LOG = sa.Table(
     sa.Column("subject", sa.Text, primary_key=True),
     sa.Column("seq", sa.BigInteger, primary_key=True),
     sa.Column("event", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False, server_default=""),
     sa.Column("trajectory_id", sa.Text),
     sa.Column("at", sa.Float, nullable=False),
     sa.Column("reward", sa.Float),
@@ -112,7 +113,10 @@ ITEM_LOG = sa.Table(
     sa.Index("item_log_by_trajectory", "trajectory_id"),
     sqlite_with_rowid=False,
 )
-"""Append-only: each event with the state it led to, so that the latest visible row of a subject is its state."""
+"""Append-only: each event with the state it led to, so that the latest visible row of a subject is its state.
+
+`kind` is the item's, repeated here so that recall reads one table only.
+"""
 
 VECTORS = sa.Table(
     "vectors",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
@@ -26,8 +25,16 @@ SLIP = 0.1
 """Share of decisions that are drawn by lot, whatever the notes say."""
 PULL = 6.0
 """How much more likely an action becomes with each word of the goal in it."""
-AHEAD = 3
-"""Lines of a note that may be done next: others' detours need not be repeated."""
+NO_THINGS = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the some and then it them in on into to at of with under from two both one same is your put place bring "
+        "find take get look examine see hold use heat hot cool cold clean cook light",
+    )
+)
+"""Words of a goal that are not things to look for; what is left is told apart by its order alone."""
+SEEKS = ("go ", "open ")
+"""How actions begin that look for something."""
 
 
 class Note(NamedTuple):
@@ -102,44 +109,61 @@ def notes(prompt: str, goal: str) -> list[Note]:
     found = []
     for match in NOTE.finditer(helpful):
         head = match["content"].partition("\n")[0]
-        told = head if head.endswith(":") and LINE.match(head) is None and not head.startswith("This") else ""
-        exchange = exchanged(words(told or match["applies"]), words(goal))
+        general = head.endswith(":") and not head.startswith("This") and LINE.match(head) is None
+        old = re.findall(r"\b[A-H]\b", head) if general else things(match["applies"])
+        exchange = dict(zip(dict.fromkeys(word.lower() for word in old), things(goal), strict=False))
         lines = [tuple(exchange.get(word, word) for word in words(line)) for line in LINE.findall(match["content"])]
         if lines:
             found.append(Note(tuple(line for line in lines if line)))
     return found
 
 
-def exchanged(old: Sequence[str], new: Sequence[str]) -> dict[str, str]:
-    """Return which words of one goal stand where others stand in another."""
-    pairs: dict[str, str] = {}
-    for kind, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        if kind == "replace":
-            pairs.update(zip(old[a:b], new[c:d], strict=False))
-    return pairs
+def things(goal: str) -> list[str]:
+    """Return the things a goal names, in their order."""
+    return [word for word in dict.fromkeys(words(goal)) if word not in NO_THINGS]
 
 
 def next_of_note(
     known: Sequence[Note], done: Sequence[str], options: Sequence[str], generator: random.Random
 ) -> int | None:
-    """Return the option that continues the first note, or None where none does."""
+    """Return the option that continues the first note, or that looks for what its next act needs.
+
+    None where there is no note, or all of it is done.
+    """
     if not known:
         return None
     lines = known[0].lines
     at = 0
     for action in done:
-        for ahead in range(AHEAD):
-            if at + ahead < len(lines) and _fits(lines[at + ahead], words(action)):
-                at += ahead + 1
-                break
-    visits = {option: sum(option == action for action in done) for option in options}
-    # What changes something goes before what only leads there.
-    for line in sorted(lines[at : at + AHEAD], key=lambda line: line[0] == "go"):
-        fitting = [n for n, option in enumerate(options) if _fits(line, words(option))]
-        fresh = [n for n in fitting if visits[options[n]] == 0] or ([] if line[0] == "go" else fitting)
-        if fresh:
-            return generator.choice(fresh)
+        if at < len(lines) and (ahead := _reached(lines, at, words(action))) is not None:
+            at = ahead + 1
+    act = next((number for number in range(at, len(lines)) if lines[number][0] != "go"), None)
+    if act is None:
+        return None
+    fitting = [number for number, option in enumerate(options) if _fits(lines[act], words(option))]
+    if fitting:
+        return generator.choice(fitting)
+    wanted = {word for line in lines[at : act + 1] for word in line[1:]}
+    weights = [_seeking(option, wanted, done) for option in options]
+    return generator.choices(range(len(options)), weights)[0] if any(weights) else None
+
+
+def _reached(lines: Sequence[Sequence[str]], at: int, action: Sequence[str]) -> int | None:
+    """Return which line an action does: the next act, or a move before it."""
+    for number in range(at, len(lines)):
+        if _fits(lines[number], action):
+            return number
+        if lines[number][0] != "go":
+            return None
     return None
+
+
+def _seeking(option: str, wanted: set[str], done: Sequence[str]) -> float:
+    """Return how likely an option is when something is looked for: new places, best those the note names."""
+    if not option.startswith(SEEKS):
+        return 0.0
+    named = 10.0 if wanted & set(words(option)[1:]) - {"to"} else 1.0
+    return named / (1.0 + 4.0 * sum(option == action for action in done)) ** 2
 
 
 def by_words(goal: str, done: Sequence[str], options: Sequence[str], generator: random.Random) -> int:

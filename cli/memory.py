@@ -112,7 +112,7 @@ def search(
                 "similarity": c.similarity,
                 "relevance": c.relevance,
                 "q_value": c.state.q_value,
-                "kind": c.kind,
+                "kind": c.state.kind,
                 "applies": items[c.id].applies,
                 "content": items[c.id].content,
             }
@@ -127,7 +127,7 @@ def search(
     for c in found.candidates:
         mark = "*" if c.id in chosen else ""
         figures = (f"{c.score:+.2f}", f"{c.similarity:.2f}", f"{c.state.q_value:+.2f}")
-        table.add_row(mark, c.id[:8], c.kind, *figures, items[c.id].applies[:60])
+        table.add_row(mark, c.id[:8], c.state.kind, *figures, items[c.id].applies[:60])
     console().print(table)
 
 

@@ -42,6 +42,7 @@ def make_item(
 def begins(item: Item) -> State:
     """Return the state in which an item enters: as it is given, with all it brings along."""
     return State(
+        kind=item.kind,
         status=item.status,
         q_value=item.q_value,
         retrievals=item.retrieval_count,

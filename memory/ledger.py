@@ -16,7 +16,7 @@ from ..store import Store
 from ..store_rows import insert_new, insert_rows
 from ..store_tables import ITEM_LOG, ITEMS, MEMORY, SNAPSHOTS, VECTORS
 from .lineage import Lineage
-from .reading import STATE, Head, current
+from .reading import Head, current, states_of
 from .state import State
 
 MUTABLE = {"status", "q_value", "uncertainty", "retrieval_count", "reward_count", "success_count", "last_used_at"}
@@ -63,8 +63,7 @@ class Transaction:
         found: dict[str, State] = {}
         for start in range(0, len(ids), 500):
             part = tuple(ids[start : start + 500])
-            marks = ", ".join("?" * len(part))
-            query = f"{current('l.subject, ' + STATE, self.head.lineage)} WHERE i.id IN ({marks})"
+            query = states_of(len(part), self.head.lineage)
             if self.connection.dialect.name == "postgresql":
                 query = query.replace("?", "%s")
             for row in self.connection.exec_driver_sql(query, part):

@@ -38,7 +38,7 @@ def twin(
     (EvolveR, 2510.16079: similarity, then a judgement). Retired items count too: what was tried and found useless
     shall not come back as new.
     """
-    if reading.known([item.id], lineage):
+    if reading.states([item.id], lineage):
         return item.id
     hits = index.search(embedder.embed([item.applies]), 4 * NEIGHBOURS)
     near = [hit.id for hit in hits if hit.similarity >= least]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..core import Item, ItemKind, ItemStatus
+from ..core import Item
 from ..store import Store
 from .lineage import Lineage
 from .state import State
@@ -30,18 +30,10 @@ class Head(NamedTuple):
     """Number of the item that came last, 0 where there is none."""
 
 
-class Known(NamedTuple):
-    """An item as recall needs it."""
-
-    kind: ItemKind
-    state: State
-
-
 class Light(NamedTuple):
     """An item without its text."""
 
     id: str
-    kind: ItemKind
     created_at: float
     state: State
 
@@ -74,14 +66,13 @@ class Reading:
         found = self._store.select(query)
         return Head(found[0][0], found[0][1], Lineage.read(found[0][2]), found[0][3] or 0) if found else None
 
-    def known(self, ids: Sequence[str], lineage: Lineage) -> dict[str, Known]:
-        """Return kind and state of those items that are visible."""
-        found: dict[str, Known] = {}
+    def states(self, ids: Sequence[str], lineage: Lineage) -> dict[str, State]:
+        """Return the state of those items that are visible."""
+        found: dict[str, State] = {}
         for start in range(0, len(ids), CHUNK):
             part = ids[start : start + CHUNK]
-            query = f"{current('l.subject, i.kind, ' + STATE, lineage)} WHERE i.id IN ({_marks(part)})"
-            for row in self._store.select(query, part):
-                found[row[0]] = Known(row[1], State(*row[2:]))
+            for row in self._store.select(states_of(len(part), lineage), part):
+                found[row[0]] = State(*row[1:])
         return found
 
     def items(self, ids: Sequence[str], lineage: Lineage, *, whole: bool = False) -> dict[str, Item]:
@@ -122,8 +113,8 @@ class Reading:
 
     def lights(self, lineage: Lineage) -> list[Light]:
         """Return all visible items without their texts."""
-        query = current("i.id, i.kind, i.created_at, " + STATE, lineage)
-        return [Light(row[0], row[1], row[2], State(*row[3:])) for row in self._store.select(query)]
+        query = current("i.id, i.created_at, " + STATE, lineage)
+        return [Light(row[0], row[1], State(*row[2:])) for row in self._store.select(query)]
 
     def counts(self, lineage: Lineage) -> dict[tuple[str, str], int]:
         """Return how many items there are of each kind and status."""
@@ -220,9 +211,14 @@ def current(columns: str, lineage: Lineage) -> str:
     return f"SELECT {columns} FROM items i JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
 
 
-def all_statuses() -> tuple[ItemStatus, ...]:
-    """Return the statuses an item may have."""
-    return ("candidate", "active", "retired")
+def states_of(count: int, lineage: Lineage) -> str:
+    """Return the query for the states of `count` subjects; it reads the log alone, one seek for each."""
+    latest = f"SELECT seq FROM item_log WHERE subject = s.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
+    given = ", ".join(["(CAST(? AS TEXT))"] * count)
+    return (
+        f"WITH s(id) AS (VALUES {given}) SELECT l.subject, {STATE} FROM s "
+        f"JOIN item_log l ON l.subject = s.id AND l.seq = ({latest})"
+    )
 
 
 def _marks(values: Sequence[object]) -> str:

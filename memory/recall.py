@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config_memory import CreditConfig, RecallConfig
-from ..core import Item, ItemKind
+from ..core import Item
 from .chroma import Hit
 from .embedding import Embedder
 from .index import Index
 from .lexical import LexicalIndex
-from .reading import Head, Known, Reading
+from .reading import Head, Reading
 from .state import State, worth
 from .values import Running, mixed, thompson, upper_bound, z_scores
 
@@ -37,7 +37,6 @@ class Candidate(NamedTuple):
     """An item that passed the first phase."""
 
     id: str
-    kind: ItemKind
     similarity: float
     """Cosine with the nearest of the queries."""
     relevance: float
@@ -167,9 +166,9 @@ class Recaller:
                 self.unsaved = self.unsaved.add([hit.similarity for hit in hits])
                 first = False
             near = self._relevant(hits, vectors, texts, wide)
-            found = self._reading.known([hit.id for hit, _ in near], head.lineage)
+            found = self._reading.states([hit.id for hit, _ in near], head.lineage)
             pool = [
-                Candidate(hit.id, found[hit.id].kind, hit.similarity, relevance, found[hit.id].state)
+                Candidate(hit.id, hit.similarity, relevance, found[hit.id])
                 for hit, relevance in near
                 if hit.id in found and hit.id not in barred and self._wanted(found[hit.id])
             ]
@@ -200,9 +199,9 @@ class Recaller:
         passed = [pair for pair in both if pair[1] >= self.config.threshold]
         return sorted(passed, key=lambda pair: (-pair[1], pair[0].id))
 
-    def _wanted(self, known: Known) -> bool:
+    def _wanted(self, state: State) -> bool:
         kinds = self.config.kinds
-        return known.state.status in self.config.statuses and (not kinds or known.kind in kinds)
+        return state.status in self.config.statuses and (not kinds or state.kind in kinds)
 
     def _rank(self, pool: list[Candidate], generator: random.Random | None) -> list[Candidate]:
         """Second phase: the mixture of z-scored relevance and z-scored value."""

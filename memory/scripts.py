@@ -16,8 +16,11 @@ from .credit import reward_of, succeeded
 from .items import make_item
 
 MOVES = ("go ", "goto ", "walk ", "navigate ")
-LOOKS = ("open ", "close ", "look", "examine ", "inventory", "help", "think", "read ")
+WATCHES = ("look", "examine ", "inventory", "help", "think", "read ")
+LOOKS = (*WATCHES, "open ", "close ")
 """First words of moves and of looking around, as text worlds share them; for other worlds nothing is left out."""
+TAKE = re.compile(r"take (.+) from (.+)")
+PUT = re.compile(r"(?:move|put) (.+?) (?:to|in/on|in|on) (.+)")
 
 NUMBER = re.compile(r"\s+\d+\b")
 WORD = re.compile(r"[^\W\d_]+")
@@ -59,7 +62,8 @@ def distil(trajectories: Sequence[Trajectory], config: DistilConfig) -> list[Ite
 def script(steps: Sequence[Step]) -> tuple[str, ...]:
     """Return the actions that mattered: none that failed, no walk in a circle, no visit that only looked around."""
     done = [step for step in steps if step.action and step.validity == "valid"]
-    return tuple(step.action for step in _visits(_without_circles(done)) if step.action)
+    kept = [step for step in _without_circles(done) if not _is(step, WATCHES) or step is done[-1]]
+    return tuple(step.action for step in _visits(_without_undone(kept)) if step.action)
 
 
 def _without_circles(steps: Sequence[Step]) -> list[Step]:
@@ -74,6 +78,19 @@ def _without_circles(steps: Sequence[Step]) -> list[Step]:
                 places = {seen: at for seen, at in places.items() if at < len(kept)}
             places[key] = len(kept)
         kept.append(step)
+    return kept
+
+
+def _without_undone(steps: Sequence[Step]) -> list[Step]:
+    """Drop taking something and putting it back at once."""
+    kept: list[Step] = []
+    for step in steps:
+        taken = TAKE.fullmatch(kept[-1].action or "") if kept else None
+        put = PUT.fullmatch(step.action or "")
+        if taken and put and taken.groups() == put.groups():
+            kept.pop()
+        else:
+            kept.append(step)
     return kept
 
 

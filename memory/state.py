@@ -12,6 +12,8 @@ from .values import effect, laplace, moved, spread, uncertainty
 class State(NamedTuple):
     """What an item has proved to be worth; the latest visible row of its log."""
 
+    kind: str = ""
+    """Kind of the item; never changes."""
     status: ItemStatus = "candidate"
     q_value: float = 0.0
     variance: float = 1.0
