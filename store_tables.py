@@ -85,7 +85,7 @@ ITEMS = sa.Table(
     sa.Column("text_id", sa.Text, nullable=False),
     sa.Column("created_at", sa.Float, nullable=False),
     sa.Column("body", sa.Text, nullable=False),
-    sa.Index("items_by_text", "text_id"),
+    sa.Index("items_by_text", "text_id", "id"),
 )
 """What was remembered, by content; never changed. What became of it is in `item_log`."""
 
@@ -105,7 +105,8 @@ ITEM_LOG = sa.Table(
     sa.Column("retrievals", sa.Integer, nullable=False),
     sa.Column("rewards", sa.Integer, nullable=False),
     sa.Column("successes", sa.Integer, nullable=False),
-    sa.Column("reward_sum", sa.Float, nullable=False),
+    sa.Column("kept", sa.Integer, nullable=False),
+    sa.Column("kept_sum", sa.Float, nullable=False),
     sa.Column("left_out", sa.Integer, nullable=False),
     sa.Column("left_out_sum", sa.Float, nullable=False),
     sa.Column("used_at", sa.Float),

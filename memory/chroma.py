@@ -14,9 +14,12 @@ BATCH = 5000
 
 
 class Hit(NamedTuple):
-    """An item and the cosine of its vector with the query's."""
+    """A text and the cosine of its vector with the query's.
 
-    id: str
+    Texts, not items: many items may apply to the same text, and a graph of equal vectors falls apart.
+    """
+
+    text_id: str
     similarity: float
 
 

@@ -83,7 +83,7 @@ def credit(
         if transaction.happened(trajectory.id, "learned"):
             return
         mean = _running(transaction, category)
-        outcome = Outcome(reward, succeeded(trajectory), mean.mean, transaction.now)
+        outcome = Outcome(reward, succeeded(trajectory), mean.mean, transaction.now, whole=not withheld)
         states = transaction.states([*counts, *withheld])
         entries = [
             Entry(ident, "rewarded", rewarded(states[ident], outcome, count, config), trajectory.id, reward)

@@ -34,7 +34,7 @@ Progress = Callable[[int, int], None]
 
 
 class Index:
-    """Searches all items of a memory.
+    """Searches the texts of all items of a memory.
 
     Args:
         backend: where the bulk of the vectors is.
@@ -67,16 +67,16 @@ class Index:
         return self.backend.place
 
     def holds(self) -> dict[str, int]:
-        """Return how many items are in the backend, and how many are yet to be written to it."""
+        """Return how many texts are in the backend, and how many are yet to be written to it."""
         mark = self._mark()
-        return {"items": mark.size if mark is not None else 0, "fresh": len(self._ids)}
+        return {"texts": mark.size if mark is not None else 0, "fresh": len(self._ids)}
 
     def search(self, vectors: Matrix, k: int, newest: int | None = None) -> list[Hit]:
-        """Return the k items nearest to any of the vectors, best first.
+        """Return the k texts nearest to any of the vectors, best first.
 
         Args:
             vectors: unit vectors, (n, dimension).
-            k: how many items.
+            k: how many texts.
             newest: number of the item that came last, where the caller has just read it.
 
         Raises:
@@ -129,8 +129,9 @@ class Index:
         done = 0
         while rows := self._reading.fresh(self._seen, self._embedder.name, PAGE):
             mark = Mark(self._embedder.name, self._embedder.dimension, rows[-1].seq, 0)
+            texts = list({row.text_id: row for row in rows}.values())
             try:
-                self.backend.extend([row.id for row in rows], self._matrix(rows), mark)
+                self.backend.extend([row.text_id for row in texts], self._matrix(texts), mark)
             except Broken as error:
                 raise StoreError(f"cannot build index {self.place}: {error}.", kind="index") from error
             self._seen = rows[-1].seq
@@ -151,10 +152,15 @@ class Index:
     def _remember(self, rows: list[Fresh]) -> None:
         import numpy as np
 
+        seen = rows[-1].seq
+        held = set(self._ids)
+        rows = [row for row in {row.text_id: row for row in rows}.values() if row.text_id not in held]
+        self._seen = seen
+        if not rows:
+            return
         fresh = self._matrix(rows)
         self._tail = fresh if self._tail is None else np.concatenate([self._tail, fresh])
-        self._ids = self._ids + [row.id for row in rows]
-        self._seen = rows[-1].seq
+        self._ids = self._ids + [row.text_id for row in rows]
 
     def _matrix(self, rows: list[Fresh]) -> NDArray[np.float32]:
         """Return the vectors of rows, made and stored first where there are none yet."""

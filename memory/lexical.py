@@ -22,7 +22,7 @@ MOST_WORDS = 64
 
 
 class LexicalIndex:
-    """Ranks items by BM25 over `applies`.
+    """Ranks the texts that items apply to by BM25.
 
     Several processes may use one file: SQLite orders their writes, and adding an item again changes nothing.
 
@@ -37,7 +37,7 @@ class LexicalIndex:
         self._connection = self._open()
 
     def search(self, query: str, k: int) -> list[Hit]:
-        """Return the k best items with scores in (0, 1], the best one's being 1.
+        """Return the k best texts with scores in (0, 1], the best one's being 1.
 
         Raises:
             StoreError: the file cannot be used.
@@ -71,7 +71,7 @@ class LexicalIndex:
         newest = self._reading.newest()
         seen = self._connection.execute("SELECT upto FROM mark").fetchone()[0]
         while seen < newest and (rows := self._reading.fresh(seen, "", PAGE)):
-            self._extend([(row.seq, row.id, row.text) for row in rows])
+            self._extend([(row.seq, row.text_id, row.text) for row in rows])
             seen = rows[-1].seq
 
     def drop(self) -> None:
@@ -91,8 +91,9 @@ class LexicalIndex:
         try:
             seen = cursor.execute("SELECT upto FROM mark").fetchone()[0]
             # Another process may have been faster with some of them.
-            fresh = [row for row in rows if row[0] > seen]
-            cursor.executemany("INSERT INTO texts (rowid, id, text) VALUES (?, ?, ?)", fresh)
+            for number, ident, text in (row for row in rows if row[0] > seen):
+                if cursor.execute("INSERT OR IGNORE INTO known VALUES (?)", (ident,)).rowcount:
+                    cursor.execute("INSERT INTO texts (rowid, id, text) VALUES (?, ?, ?)", (number, ident, text))
             cursor.execute("UPDATE mark SET upto = max(upto, ?)", (rows[-1][0],))
             cursor.execute("COMMIT")
         except BaseException:
@@ -117,6 +118,7 @@ class LexicalIndex:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("CREATE VIRTUAL TABLE IF NOT EXISTS texts USING fts5(id UNINDEXED, text, tokenize='porter')")
+        connection.execute("CREATE TABLE IF NOT EXISTS known (id TEXT PRIMARY KEY) WITHOUT ROWID")
         connection.execute("CREATE TABLE IF NOT EXISTS mark (upto INTEGER NOT NULL)")
         connection.execute("INSERT INTO mark SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM mark)")
         return connection

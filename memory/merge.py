@@ -41,15 +41,12 @@ def twin(
     if reading.states([item.id], lineage):
         return item.id
     hits = index.search(embedder.embed([item.applies]), 4 * NEIGHBOURS)
-    near = [hit.id for hit in hits if hit.similarity >= least]
-    found = reading.items(near, lineage)
-    tried = 0
-    for ident in near:
-        if ident in found and found[ident].kind == item.kind and tried < NEIGHBOURS:
-            tried += 1
-            if same(found[ident], item):
-                return ident
-    return None
+    near = {hit.text_id: hit.similarity for hit in hits if hit.similarity >= least}
+    there = [found for found in reading.applying(list(near), lineage) if found.state.kind == item.kind]
+    there.sort(key=lambda found: (-near[found.text_id], found.id))
+    ids = [found.id for found in there[:NEIGHBOURS]]
+    old = reading.items(ids, lineage)
+    return next((ident for ident in ids if ident in old and same(old[ident], item)), None)
 
 
 def take_in(ledger: Ledger, old: str, item: Item) -> bool:

@@ -14,6 +14,8 @@ from .values import Running
 
 STATE = ", ".join(f"l.{name}" for name in State._fields)
 """Columns of the log that make up a `State`, in its order (they bear its names)."""
+MOST = 4096
+"""Most items that are weighed for one query; merging keeps what applies to one text far below."""
 CHUNK = 500
 """Most placeholders in one query; SQLite's oldest limit is 999."""
 
@@ -38,11 +40,20 @@ class Light(NamedTuple):
     state: State
 
 
+class Found(NamedTuple):
+    """An item that applies to a text."""
+
+    text_id: str
+    id: str
+    state: State
+
+
 class Fresh(NamedTuple):
-    """An item on its way into an index."""
+    """The text of an item, on its way into an index."""
 
     seq: int
-    id: str
+    """Number of the item."""
+    text_id: str
     text: str
     vector: bytes | None
     """Little-endian float32, or None where this text has no vector of this embedder yet."""
@@ -65,6 +76,15 @@ class Reading:
         query = "SELECT name, seq, visible, (SELECT max(seq) FROM items) FROM memory WHERE id = 1"
         found = self._store.select(query)
         return Head(found[0][0], found[0][1], Lineage.read(found[0][2]), found[0][3] or 0) if found else None
+
+    def applying(self, text_ids: Sequence[str], lineage: Lineage) -> list[Found]:
+        """Return the visible items that apply to these texts, at most MOST of them."""
+        found: list[Found] = []
+        for start in range(0, len(text_ids), CHUNK):
+            part = text_ids[start : start + CHUNK]
+            query = f"{applying_to(len(part), lineage)} LIMIT {MOST:d}"
+            found += [Found(row[0], row[1], State(*row[2:])) for row in self._store.select(query, part)]
+        return found
 
     def states(self, ids: Sequence[str], lineage: Lineage) -> dict[str, State]:
         """Return the state of those items that are visible."""
@@ -162,7 +182,7 @@ class Reading:
     def fresh(self, after: int, embedder: str, limit: int) -> list[Fresh]:
         """Return the items that came after a number, in order, with their vectors."""
         query = (
-            "SELECT i.seq, i.id, i.body, v.vector FROM items i "
+            "SELECT i.seq, i.text_id, i.body, v.vector FROM items i "
             "LEFT JOIN vectors v ON v.text_id = i.text_id AND v.embedder = ? "
             f"WHERE i.seq > ? ORDER BY i.seq LIMIT {limit:d}"
         )
@@ -173,13 +193,10 @@ class Reading:
         """Return the number of the item that came last, 0 where there is none."""
         return int(self._store.select("SELECT max(seq) FROM items")[0][0] or 0)
 
-    def vectors(self, ids: Sequence[str], embedder: str) -> dict[str, bytes]:
-        """Return the stored vectors of items."""
-        query = (
-            "SELECT i.id, v.vector FROM items i JOIN vectors v ON v.text_id = i.text_id "
-            f"WHERE v.embedder = ? AND i.id IN ({_marks(ids)})"
-        )
-        return {row[0]: bytes(row[1]) for row in self._store.select(query, [embedder, *ids])}
+    def vectors(self, text_ids: Sequence[str], embedder: str) -> dict[str, bytes]:
+        """Return the stored vectors of texts."""
+        query = f"SELECT text_id, vector FROM vectors WHERE embedder = ? AND text_id IN ({_marks(text_ids)})"
+        return {row[0]: bytes(row[1]) for row in self._store.select(query, [embedder, *text_ids])}
 
     def _item(self, body: str, state: State) -> Item:
         return Item.model_validate_json(body).model_copy(
@@ -209,6 +226,16 @@ def current(columns: str, lineage: Lineage) -> str:
     """
     latest = f"SELECT seq FROM item_log WHERE subject = i.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
     return f"SELECT {columns} FROM items i JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
+
+
+def applying_to(count: int, lineage: Lineage) -> str:
+    """Return the query for the items of `count` texts with their states."""
+    latest = f"SELECT seq FROM item_log WHERE subject = i.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
+    given = ", ".join(["(CAST(? AS TEXT))"] * count)
+    return (
+        f"WITH s(id) AS (VALUES {given}) SELECT i.text_id, i.id, {STATE} FROM s JOIN items i ON i.text_id = s.id "
+        f"JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
+    )
 
 
 def states_of(count: int, lineage: Lineage) -> str:

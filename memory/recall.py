@@ -33,6 +33,14 @@ CHARS_PER_TOKEN = 4
 KEPT_VECTORS = 2048
 
 
+class Relevance(NamedTuple):
+    """How well a text fits the queries."""
+
+    similarity: float
+    relevance: float
+    """Similarity, or its mixture with BM25."""
+
+
 class Candidate(NamedTuple):
     """An item that passed the first phase."""
 
@@ -166,38 +174,37 @@ class Recaller:
                 self.unsaved = self.unsaved.add([hit.similarity for hit in hits])
                 first = False
             near = self._relevant(hits, vectors, texts, wide)
-            found = self._reading.states([hit.id for hit, _ in near], head.lineage)
             pool = [
-                Candidate(hit.id, hit.similarity, relevance, found[hit.id])
-                for hit, relevance in near
-                if hit.id in found and hit.id not in barred and self._wanted(found[hit.id])
+                Candidate(found.id, near[found.text_id].similarity, near[found.text_id].relevance, found.state)
+                for found in self._reading.applying(list(near), head.lineage)
+                if found.id not in barred and self._wanted(found.state)
             ]
             exhausted = len(hits) < wide or hits[-1].similarity < self.config.threshold or wide >= WIDEST
             if len(pool) >= self.config.candidates or exhausted:
+                pool.sort(key=lambda c: (-c.relevance, -worth(c.state, self._credit), c.id))
                 return pool[: self.config.candidates]
             wide *= 4
 
-    def _relevant(self, hits: list[Hit], vectors: Matrix, texts: Sequence[str], wide: int) -> list[tuple[Hit, float]]:
-        """Return hits over the threshold with their relevance, the most relevant first."""
-        share = self.config.lexical
+    def _relevant(self, hits: list[Hit], vectors: Matrix, texts: Sequence[str], wide: int) -> dict[str, Relevance]:
+        """Return the texts over the threshold, by id."""
+        share, least = self.config.lexical, self.config.threshold
         if share <= 0.0 or self._lexical is None:
-            return [(hit, hit.similarity) for hit in hits if hit.similarity >= self.config.threshold]
+            return {hit.text_id: Relevance(hit.similarity, hit.similarity) for hit in hits if hit.similarity >= least}
         import numpy as np
 
         words: dict[str, float] = {}
         for text in texts:
             for ident, score in self._lexical.search(text, wide):
                 words[ident] = max(score, words.get(ident, 0.0))
-        dense = {hit.id: hit.similarity for hit in hits}
+        dense = {hit.text_id: hit.similarity for hit in hits}
         only = [ident for ident in words if ident not in dense]
         for ident, raw in self._reading.vectors(only, self._embedder.name).items() if only else ():
             dense[ident] = float((vectors @ np.frombuffer(raw, dtype="<f4")).max())
-        both = [
-            (Hit(ident, cosine), (1.0 - share) * cosine + share * words.get(ident, 0.0))
+        both = {
+            ident: Relevance(cosine, (1.0 - share) * cosine + share * words.get(ident, 0.0))
             for ident, cosine in dense.items()
-        ]
-        passed = [pair for pair in both if pair[1] >= self.config.threshold]
-        return sorted(passed, key=lambda pair: (-pair[1], pair[0].id))
+        }
+        return {ident: relevance for ident, relevance in both.items() if relevance.relevance >= least}
 
     def _wanted(self, state: State) -> bool:
         kinds = self.config.kinds

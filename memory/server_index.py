@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import socket
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
-from ..errors import StoreError
+from ..errors import ConfigError, StoreError
 from .chroma import BATCH, Hit, Mark, hits_of
 from .embedding import need
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .embedding import Matrix
 
 T = TypeVar("T")
+TIMEOUT_S = 5.0
 
 
 class ServerIndex:
@@ -26,6 +29,9 @@ class ServerIndex:
         url: `http://host:port`.
         name: id of the memory; each has its own collection on the server.
         patience_s: how long to wait for a server that does not answer, in seconds.
+
+    Raises:
+        ConfigError: that is no URL.
     """
 
     def __init__(self, url: str, name: str, *, patience_s: float = 30.0) -> None:
@@ -33,6 +39,14 @@ class ServerIndex:
         self.place = url
         self._name = f"lamarck-{name[:24]}"
         self._patience_s = patience_s
+        try:
+            parts = urlsplit(url)
+            self._host = parts.hostname or ""
+            self._port = parts.port or (443 if parts.scheme == "https" else 8000)
+        except ValueError as error:
+            raise ConfigError(f"memory.index {url!r} is no URL: {error}.") from error
+        if parts.scheme not in ("http", "https") or not self._host:
+            raise ConfigError(f"memory.index {url!r} is no URL like http://host:8000.")
         self._client: Any = None
         self._collection: Any = None
 
@@ -73,14 +87,16 @@ class ServerIndex:
             import chromadb
             from chromadb.config import Settings
 
-            secure = self.place.startswith("https://")
-            host, _, port = self.place.split("://", 1)[1].rstrip("/").partition(":")
-            self._client = chromadb.HttpClient(
-                host=host,
-                port=int(port or (443 if secure else 8000)),
-                ssl=secure,
-                settings=Settings(anonymized_telemetry=False),
-            )
+            if self._client is None:
+                # Chroma's client asks the server while it is made, and leaves its socket open when that fails.
+                with socket.create_connection((self._host, self._port), timeout=TIMEOUT_S):
+                    pass
+                self._client = chromadb.HttpClient(
+                    host=self._host,
+                    port=self._port,
+                    ssl=self.place.startswith("https://"),
+                    settings=Settings(anonymized_telemetry=False),
+                )
             hnsw = {"space": "cosine"}
             self._collection = self._client.get_or_create_collection(
                 self._name, configuration={"hnsw": hnsw}, embedding_function=None
@@ -99,7 +115,7 @@ class ServerIndex:
             try:
                 return call()
             except Exception as error:
-                self._client = self._collection = None
+                self._collection = None  # a server that comes back empty gives it another id
                 if time.monotonic() + pause > deadline:
                     text = str(error).strip().splitlines() or [type(error).__name__]
                     raise StoreError(

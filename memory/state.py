@@ -22,7 +22,10 @@ class State(NamedTuple):
     rewards: int = 0
     """Episodes that were rewarded with it in a prompt."""
     successes: int = 0
-    reward_sum: float = 0.0
+    kept: int = 0
+    """Rewarded episodes in which all that was chosen was shown: what an episode without an item is compared with."""
+    kept_sum: float = 0.0
+    """Sum of their rewards."""
     left_out: int = 0
     """Episodes in which it was chosen and, by lot, not shown."""
     left_out_sum: float = 0.0
@@ -39,7 +42,7 @@ class State(NamedTuple):
 
     def effect(self, prior: float) -> float:
         """Reward with the item minus reward without it."""
-        return effect(self.reward_sum, self.rewards, self.left_out_sum, self.left_out, prior=prior)
+        return effect(self.kept_sum, self.kept, self.left_out_sum, self.left_out, prior=prior)
 
 
 class Outcome(NamedTuple):
@@ -52,6 +55,8 @@ class Outcome(NamedTuple):
     """Mean reward of the task's category before this episode."""
     at: float
     """Unix time."""
+    whole: bool = True
+    """Whether all that was chosen was shown."""
 
 
 def rewarded(state: State, outcome: Outcome, retrievals: int, credit: CreditConfig) -> State:
@@ -71,7 +76,8 @@ def rewarded(state: State, outcome: Outcome, retrievals: int, credit: CreditConf
         retrievals=state.retrievals + retrievals,
         rewards=state.rewards + 1,
         successes=state.successes + outcome.success,
-        reward_sum=state.reward_sum + outcome.reward,
+        kept=state.kept + outcome.whole,
+        kept_sum=state.kept_sum + (outcome.reward if outcome.whole else 0.0),
         used_at=outcome.at,
     )
     return _judged(after, credit)
@@ -93,7 +99,8 @@ def merged(state: State, other: State) -> State:
         retrievals=state.retrievals + other.retrievals,
         rewards=total,
         successes=state.successes + other.successes,
-        reward_sum=state.reward_sum + other.reward_sum,
+        kept=state.kept + other.kept,
+        kept_sum=state.kept_sum + other.kept_sum,
         left_out=state.left_out + other.left_out,
         left_out_sum=state.left_out_sum + other.left_out_sum,
         used_at=max((t for t in (state.used_at, other.used_at) if t is not None), default=None),

@@ -46,8 +46,8 @@ def effect(with_sum: float, with_count: int, without_sum: float, without_count: 
     """Return what an item adds to the reward: mean with it minus mean without it.
 
     Both means are drawn towards 0 difference by `prior` imagined episodes on each side that got the mean of all.
-    An unbiased comparison, since which episodes go without is drawn by lot (a randomised hold-out). Lamarck's own;
-    2606.08755 compares matched rollout groups in the same spirit.
+    An unbiased comparison, since lots decide which episodes go without, if the episodes with it are those that lack
+    nothing else either. Lamarck's own; 2606.08755 compares matched rollout groups in the same spirit.
     """
     count = with_count + without_count
     if not count:
