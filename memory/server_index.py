@@ -78,8 +78,14 @@ class ServerIndex:
     def close(self) -> None:
         """Close the client."""
         if self._client is not None:
+            # Chroma 1.5 closes its client, but not the connections below it and below its admin client.
+            sides = (self._client, getattr(self._client, "_admin_client", None))
+            sessions = [getattr(getattr(side, "_server", None), "_session", None) for side in sides]
             with contextlib.suppress(Exception):
                 self._client.close()
+            for session in sessions:
+                if session is not None:
+                    session.close()
         self._client = self._collection = None
 
     def _open(self) -> Any:
