@@ -70,9 +70,9 @@ class Memory:
         self._lock = threading.RLock()
         head = self.head
         backend = (
-            ServerIndex(config.index, head.name, patience_s=config.patience_s)
+            ServerIndex(config.index, head.name, embedder, patience_s=config.patience_s)
             if config.index is not None
-            else FolderIndex(_folder(folder) / "index")
+            else FolderIndex(_folder(folder) / "index", embedder)
         )
         try:
             if fresh_index:

@@ -32,15 +32,15 @@ class Embedder(Protocol):
 
 
 def build_embedder(name: str, *, notify: Notify | None = None) -> Embedder:
-    """Return the embedder of that name: `minilm`, `hash`, or any litellm embedding model.
+    """Return the embedder of that name: `minilm`, or any litellm embedding model.
 
     Raises:
         ConfigError: the extra `memory` is not installed.
         ModelError: the weights cannot be had.
     """
-    if name == "minilm":
-        from .minilm import MiniLM
+    from .minilm import NAME, MiniLM
 
+    if name in ("minilm", NAME):
         return MiniLM(notify=notify)
     if not name.strip():
         raise ConfigError("memory.embedding is empty.", hint="Name minilm or a litellm embedding model.")

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import StoreError, boundary
 from ..locks import FileLock
 from .chroma import BATCH, Broken, Hit, Mark, chroma_errors, hits_of
-from .embedding import need
+from .embedding import Embedder, need
+from .embedding_function import embedding_function
 
 if TYPE_CHECKING:
     from .embedding import Matrix
@@ -34,12 +35,14 @@ class FolderIndex:
 
     Args:
         folder: made if missing.
+        embedder: what Chroma is told the vectors come from.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, embedder: Embedder) -> None:
         need("chromadb")
         self.place = str(folder)
         self._folder = folder
+        self._embedder = embedder
         with boundary(StoreError, f"cannot make index folder {folder}", OSError, kind="unwritable"):
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / "lock")
@@ -134,7 +137,7 @@ class FolderIndex:
             self._client = chromadb.PersistentClient(path=alias, settings=Settings(anonymized_telemetry=False))
             hnsw = {"space": "cosine", "sync_threshold": SYNC, "batch_size": 100}
             self._collection = self._client.get_or_create_collection(
-                "lamarck", configuration={"hnsw": hnsw}, embedding_function=None
+                "lamarck", configuration={"hnsw": hnsw}, embedding_function=embedding_function(self._embedder)
             )
             if mark is not None and self._collection.count() != mark.size:
                 raise Broken(f"{home} holds {self._collection.count()} vectors instead of {mark.size}")

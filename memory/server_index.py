@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigError, StoreError
 from .chroma import BATCH, Hit, Mark, hits_of
-from .embedding import need
+from .embedding import Embedder, need
+from .embedding_function import embedding_function
 
 if TYPE_CHECKING:
     from .embedding import Matrix
@@ -28,15 +29,17 @@ class ServerIndex:
     Args:
         url: `http://host:port`.
         name: id of the memory; each has its own collection on the server.
+        embedder: what Chroma is told the vectors come from.
         patience_s: how long to wait for a server that does not answer, in seconds.
 
     Raises:
         ConfigError: that is no URL.
     """
 
-    def __init__(self, url: str, name: str, *, patience_s: float = 30.0) -> None:
+    def __init__(self, url: str, name: str, embedder: Embedder, *, patience_s: float = 30.0) -> None:
         need("chromadb")
         self.place = url
+        self._embedder = embedder
         self._name = f"lamarck-{name[:24]}"
         self._patience_s = patience_s
         try:
@@ -105,7 +108,7 @@ class ServerIndex:
                 )
             hnsw = {"space": "cosine"}
             self._collection = self._client.get_or_create_collection(
-                self._name, configuration={"hnsw": hnsw}, embedding_function=None
+                self._name, configuration={"hnsw": hnsw}, embedding_function=embedding_function(self._embedder)
             )
         return self._collection
 
