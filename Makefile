@@ -27,7 +27,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml requirements.lock
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing the test tools and the stock ALFWorld engine (a C++ build of two minutes)"
-	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,parquet,postgres]' >$(LOG) 2>&1 || \
+	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,memory,parquet,postgres]' >$(LOG) 2>&1 || \
 	  { tail -20 $(LOG); exit 1; }
 	@touch $@
 
@@ -53,6 +53,7 @@ bench: $(VENV)/.test  ## Benchmarks, each side by side in one run
 	$(BIN)/lamarck bench engine
 	$(BIN)/lamarck bench agent
 	$(BIN)/lamarck bench model
+	$(BIN)/lamarck bench memory
 
 lock: $(BIN)/python  ## Resolve the lock file anew
 	$(BIN)/python -m pip install -q uv

@@ -20,6 +20,7 @@ class LiteLLMEmbedder:
     Args:
         name: litellm's name of the model, for example `openai/text-embedding-3-small`.
         api_base: URL of a server of one's own.
+        api_key: the key, where litellm's usual variable is not meant.
         timeout_s: longest wait for one call, in seconds.
         retries: how often a call is repeated.
 
@@ -27,9 +28,17 @@ class LiteLLMEmbedder:
         ModelError: the first call, which finds out the dimension, is not answered.
     """
 
-    def __init__(self, name: str, *, api_base: str | None = None, timeout_s: float = 60.0, retries: int = 4) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        timeout_s: float = 60.0,
+        retries: int = 4,
+    ) -> None:
         self.name = name
-        self._settings = {"api_base": api_base, "timeout": timeout_s, "num_retries": retries}
+        self._settings = {"api_base": api_base, "api_key": api_key, "timeout": timeout_s, "num_retries": retries}
         self.dimension = int(self._ask(["dimension"]).shape[1])
 
     def embed(self, texts: Sequence[str]) -> Matrix:

@@ -10,7 +10,8 @@ REASONS = {200: "OK", 401: "Unauthorized", 404: "Not Found", 429: "Too Many Requ
 class FakeServer:
     """Answers requests one after the other with the given acts; the last act is repeated.
 
-    An act is a status, a text to answer, or one of: hang, hangup, garbage, huge, empty, logprobs, tools.
+    An act is a status, a text to answer, or one of: hang, hangup, garbage, huge, empty, logprobs, tools,
+    embed, embed_wrong.
     """
 
     def __init__(self, *acts):
@@ -50,6 +51,13 @@ class FakeServer:
             await writer.drain()
         elif act == "garbage":
             self.send(writer, 200, b"<html>not json")
+        elif act in ("embed", "embed_wrong"):
+            texts = self.requests[-1]["input"]
+            rows = [[float(1 + (len(text) * (n + 3)) % 7) for n in range(8)] for text in texts]
+            rows = rows if act == "embed" else rows[:-1]
+            data = [{"object": "embedding", "index": n, "embedding": row} for n, row in enumerate(rows)]
+            body = {"object": "list", "data": data, "model": "fake", "usage": {"prompt_tokens": 1, "total_tokens": 1}}
+            self.send(writer, 200, json.dumps(body).encode())
         elif isinstance(act, int):
             self.send(writer, act, json.dumps({"error": {"message": f"status {act}", "type": "x"}}).encode())
         else:
