@@ -50,13 +50,15 @@ class Remembering:
 
     async def recall(self, now: Situation) -> Recalled:
         """Return what stands in the prompt from here on; at most the first recall draws an item to be left out."""
+        if now.step > 0 and (self._memory.config.recall.again <= -1.0 or now.observation == now.before.anchor):
+            return now.before
         return await asyncio.to_thread(self._recall, now)
 
     def _recall(self, now: Situation) -> Recalled:
         goal = now.task.goal or now.observation
         if now.step == 0:
             queries = [goal]
-        elif not self._changed(now):
+        elif self._memory.similar(now.observation, now.before.anchor) >= self._memory.config.recall.again:
             return now.before
         else:
             queries = [goal, now.observation]
@@ -73,12 +75,6 @@ class Remembering:
             # The same again: the text stays, and with it the model's prefix cache.
             return Recalled(now.before.text, now.before.ids, withheld, now.observation)
         return Recalled(render(found.items, self._prompts), ids, withheld, now.observation)
-
-    def _changed(self, now: Situation) -> bool:
-        again = self._memory.config.recall.again
-        if again <= -1.0 or now.observation == now.before.anchor:
-            return False
-        return self._memory.similar(now.observation, now.before.anchor) < again
 
     async def learn(self, trajectory: Trajectory) -> None:
         """Make items of an attempt, then credit those that stood in its prompts.

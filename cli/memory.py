@@ -19,7 +19,16 @@ app = typer.Typer(help="Memories: look into them, search them, care for them.", 
 
 Which = Annotated[str, typer.Argument(help="Item id; its beginning is enough.")]
 Kind = Annotated[list[str] | None, typer.Option(help="Only this kind; repeatable.")]
-for command in (care.export, care.import_, care.reindex, care.snapshot, care.restore, care.retire, care.revive):
+for command in (
+    care.export,
+    care.import_,
+    care.learn,
+    care.reindex,
+    care.snapshot,
+    care.restore,
+    care.retire,
+    care.revive,
+):
     app.command(command.__name__.rstrip("_"))(command)
 
 ORDERS = {

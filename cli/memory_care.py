@@ -48,6 +48,33 @@ def import_(
         raise typer.Exit(1)
 
 
+def learn(
+    place: Place,
+    run: Annotated[Path, typer.Argument(help="Run directory, or a store file, to learn from.")],
+    by: Annotated[str, typer.Option(help="script or llm.")] = "script",
+    model: Annotated[str, typer.Option("--model", "-m", help="Model that distils, with --by llm.")] = "embedded",
+    settings: o.Set = None,
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+) -> None:
+    """Learn from episodes that were stored before, imported ones too; those it has learned from are left alone."""
+    from .memory_learn import learn_from
+
+    with (
+        opened(place, [*(settings or []), f'distil.by="{by}"'], create=True) as memory,
+        Progress(console=o.progress_console(quiet or as_json), transient=True) as bar,
+    ):
+        task = bar.add_task("learning", total=None)
+        report = learn_from(memory, run, model, lambda done, total: bar.update(task, completed=done, total=total))
+    if as_json:
+        print_json(report)
+        return
+    console().print(
+        f"{report['learned']} episodes learned from ({report['known']} were known already): "
+        f"{report['new']} new items, {report['merged']} merged"
+    )
+
+
 def reindex(
     place: Place,
     embedding: Annotated[str | None, typer.Option(help="From now on with this embedding model.")] = None,

@@ -72,6 +72,17 @@ def test_looking_searching_and_caring(learned, tmp_path):
     assert json.loads(lamarck("memory", "reindex", place, "--json").stdout)["items"] == len(rows)
 
 
+def test_learning_from_stored_episodes(learned, tmp_path):
+    run, place = learned.parent / "run", tmp_path / "late"
+    first = json.loads(lamarck("memory", "learn", place, run, "--json").stdout)
+    assert first["learned"] == 24 and first["known"] == 0 and first["new"] > 5
+    again = json.loads(lamarck("memory", "learn", place, run / "store.db", "--json").stdout)
+    assert again == {"learned": 0, "known": 24, "new": 0, "merged": 0}
+    assert "24 were known already" in lamarck("memory", "learn", place, run).stdout
+    assert "there is no run in" in complaint("memory", "learn", place, tmp_path)
+    assert "distil.by" in complaint("memory", "learn", place, run, "--by", "magic")
+
+
 def test_what_is_wrong_is_said_in_one_line(learned, tmp_path):
     assert "there is no memory in" in complaint("memory", "ls", tmp_path / "none", code=1)
     assert "no item 'zzz'" in complaint("memory", "show", learned, "zzz", code=1)

@@ -20,7 +20,7 @@ def run(line, folder):
 
 
 def test_every_line_and_example(tmp_path):
-    own, scripted = (code for language, code in BLOCKS if language == "python")
+    remembering, own, scripted = (code for language, code in BLOCKS if language == "python")
     assert len(own.strip().splitlines()) < 20
     (tmp_path / "mine.py").write_text(own)
     (tmp_path / "model.py").write_text(scripted)
@@ -30,7 +30,9 @@ def test_every_line_and_example(tmp_path):
         done = run(line, tmp_path)
         assert done.returncode == 0, (line, done.stderr)
     assert "2 episodes" in done.stdout and "2 solved" in done.stdout
-    subprocess.run([sys.executable, "model.py"], cwd=tmp_path, check=True)
+    (tmp_path / "notes.py").write_text(remembering)
+    for script in ("model.py", "notes.py"):
+        subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
 
 
 def test_commands_in_the_table_exist():
