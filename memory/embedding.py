@@ -20,7 +20,11 @@ class Embedder(Protocol):
 
     name: str
     """Says which model it is; vectors of different names are never compared."""
-    dimension: int
+
+    @property
+    def dimension(self) -> int:
+        """Length of its vectors; a remote model may have to be asked."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """Return one unit vector per text: (len(texts), dimension), float32.

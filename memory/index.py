@@ -59,6 +59,7 @@ class Index:
         self._ids: list[str] = []
         self._tail: NDArray[np.float32] | None = None
         self._seen = 0
+        self._dimension: int | None = None
         self._check(self._mark())
 
     @property
@@ -82,6 +83,8 @@ class Index:
         Raises:
             StoreError: a server does not answer.
         """
+        if self._dimension is not None and vectors.shape[1] != self._dimension:
+            raise _mismatch(f"index {self.place}", self._dimension, vectors.shape[1], self._embedder.name)
         self.catch_up(newest)
         best: dict[str, float] = {}
         for hits in self._try(lambda: self.backend.search(vectors, k)):
@@ -175,7 +178,7 @@ class Index:
         raw = b"".join(row.vector if row.vector is not None else made[row.text] for row in rows)
         fresh = np.frombuffer(raw, dtype="<f4").reshape(len(rows), -1).astype(np.float32, copy=False)
         if fresh.shape[1] != self._embedder.dimension:
-            raise _mismatch("the store", fresh.shape[1], self._embedder)
+            raise _mismatch("the store", fresh.shape[1], self._embedder.dimension, self._embedder.name)
         return fresh
 
     def _mark(self) -> Mark | None:
@@ -190,9 +193,12 @@ class Index:
             if self._reading.newest():
                 log.info("building index %s from the store", self.place)
             return
-        if mark.dimension != self._embedder.dimension or mark.embedder != self._embedder.name:
-            raise _mismatch(f"index {self.place}", mark.dimension, self._embedder, mark.embedder)
+        # A remote model is asked for its dimension only when it has another name, or when there is something to embed.
+        if mark.embedder != self._embedder.name:
+            ours = self._embedder
+            raise _mismatch(f"index {self.place}", mark.dimension, ours.dimension, ours.name, mark.embedder)
         self._seen = mark.upto
+        self._dimension = mark.dimension
 
     def _try(self, call: Callable[[], T]) -> T:
         """Use the backend; where it is broken, say so, build it anew and try once more."""
@@ -213,10 +219,10 @@ def vectors_of(embedder: Embedder, texts: list[str]) -> list[bytes]:
     return [row.astype("<f4").tobytes() for row in embedder.embed(texts)]
 
 
-def _mismatch(what: str, dimension: int, embedder: Embedder, name: str = "") -> StoreError:
-    of = f" of {name}" if name else ""
+def _mismatch(what: str, there: int, here: int, name: str, other: str = "") -> StoreError:
+    of = f" of {other}" if other else ""
     return StoreError(
-        f"{what} holds vectors of {dimension} dimensions{of}, but {embedder.name} gives {embedder.dimension}.",
+        f"{what} holds vectors of {there} dimensions{of}, but {name} gives {here}.",
         hint="Set memory.embedding to what it was, or run: lamarck memory reindex --embedding NAME",
         kind="dimension",
     )

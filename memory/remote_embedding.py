@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,6 @@ class LiteLLMEmbedder:
         api_key: the key, where litellm's usual variable is not meant.
         timeout_s: longest wait for one call, in seconds.
         retries: how often a call is repeated.
-
-    Raises:
-        ModelError: the first call, which finds out the dimension, is not answered.
     """
 
     def __init__(
@@ -39,7 +37,15 @@ class LiteLLMEmbedder:
     ) -> None:
         self.name = name
         self._settings = {"api_base": api_base, "api_key": api_key, "timeout": timeout_s, "num_retries": retries}
-        self.dimension = int(self._ask(["dimension"]).shape[1])
+
+    @functools.cached_property
+    def dimension(self) -> int:
+        """Length of its vectors, found out by the first text.
+
+        Raises:
+            ModelError: the provider does not answer.
+        """
+        return int(self._ask(["dimension"]).shape[1])
 
     def embed(self, texts: Sequence[str]) -> Matrix:
         """Return one unit vector per text: (len(texts), dimension), float32.

@@ -174,6 +174,9 @@ def test_another_embedder_is_refused_with_both_numbers_and_can_take_over(tmp_pat
         assert m.recall(["errand 7"]).items
     with pytest.raises(StoreError, match="64 dimensions of wider, but words gives 48"):
         memory(tmp_path)
+    # A model that kept its name and changed its length.
+    with memory(tmp_path, embedder=WordEmbedder(32, "wider")) as m, pytest.raises(StoreError, match=r"64 .* gives 32"):
+        m.recall(["errand 7"])
 
 
 @pytest.fixture
