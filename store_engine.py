@@ -83,15 +83,17 @@ def prepare(engine: sa.Engine, place: str, *, create: bool) -> None:
 
 def select(engine: sa.Engine, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     """Run one SELECT with `?` placeholders on the bare driver: what recall asks must not cost more than its answer."""
-    connection = engine.raw_connection()
+    connection = None
     try:
+        connection = engine.raw_connection()
         cursor = connection.cursor()
         cursor.execute(query if engine.dialect.name == "sqlite" else query.replace("?", "%s"), tuple(values))
         return cast(list[tuple[Any, ...]], cursor.fetchall())
     except engine.dialect.loaded_dbapi.Error as error:
         raise DBAPIError(query, values, error) from error
     finally:
-        connection.close()
+        if connection is not None:
+            connection.close()
 
 
 def is_busy(error: SQLAlchemyError) -> bool:

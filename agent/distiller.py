@@ -7,6 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
 from ..config_memory import CreditConfig, DistilConfig
@@ -78,7 +79,7 @@ class LLMDistiller:
         try:
             reply = await self._llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=1024))
             items = self._items(reply.text, judged, reply.model or self._llm.name)
-        except ModelError as error:
+        except (ModelError, ValueError, RecursionError) as error:
             log.warning("distilling %s by script, since the model failed: %s", trajectories[-1].id, error)
             items = []
         return items or distil_script(trajectories, self._config)
@@ -117,10 +118,13 @@ def llm_same(llm: LLM, prompts: Prompts) -> Same:
             "same", one_applies=old.applies, one=old.content, other_applies=new.applies, other=new.content
         )
         asked = llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=8))
+        future = asyncio.run_coroutine_threadsafe(asked, loop)
         try:
-            reply = asyncio.run_coroutine_threadsafe(asked, loop).result(WAIT_S)
-        except (ModelError, TimeoutError) as error:
-            log.warning("comparing two items by their words, since the model failed: %s", error)
+            reply = future.result(WAIT_S)
+        except (ModelError, TimeoutError, CancelledError) as error:
+            future.cancel()
+            why = str(error) or type(error).__name__
+            log.warning("comparing two items by their words, since the model failed: %s", why)
             return alike(old, new)
         return reply.text.strip().lower().startswith("yes")
 
@@ -146,7 +150,7 @@ def parse_list(text: str) -> list[dict[str, Any]]:
     while start >= 0:
         try:
             value, _ = json.JSONDecoder().raw_decode(text[start:])
-        except ValueError:
+        except (ValueError, RecursionError):
             start = text.find("[", start + 1)
             continue
         found = [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
@@ -166,6 +170,8 @@ def unfit(entry: dict[str, Any], max_chars: int) -> str:
             return f"no {key}"
         if len(value) > max_chars:
             return f"{key} of {len(value)} characters"
+        if any("\ud800" <= letter <= "\udfff" for letter in value):
+            return f"broken characters in {key}"
         if PROTOCOL.search(value):
             return f"tokens of the protocol in {key}"
         if COLLAPSED.search(value):

@@ -69,7 +69,7 @@ def recall_tables(figures: dict[str, Any]) -> list[Table]:
         rate = f"{100 * row['success']:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
         per_seed = " ".join(f"{value:.3f}" for value in row["per_seed"])
         arms.add_row(arm, str(row["games"]), str(row["solved"]), rate, number(row["steps"]), per_seed)
-    pairs = Table("from", "to", "gained", "lost", "difference", "p (sign test)")
+    pairs = Table("from", "to", "gained", "lost", "difference", "p (sign flips by game)")
     for pair in figures["pairs"]:
         difference = f"{100 * pair['difference']:+.1f} points"
         counts = (str(pair["gained"]), str(pair["lost"]))

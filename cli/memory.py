@@ -6,6 +6,7 @@ import json
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..core import Item
@@ -94,7 +95,7 @@ def show(place: Place, which: Which, settings: o.Set = None, as_json: o.Json = F
             signed(event.get("reward")),
             f"{event['q_value']:+.3f}",
             str(event.get("trajectory_id", ""))[:8],
-            str(event.get("detail", ""))[:60],
+            escape(str(event.get("detail", ""))[:60]),
         )
     out.print(table)
 
@@ -136,7 +137,7 @@ def search(
     for c in found.candidates:
         mark = "*" if c.id in chosen else ""
         figures = (f"{c.score:+.2f}", f"{c.similarity:.2f}", f"{c.state.q_value:+.2f}")
-        table.add_row(mark, c.id[:8], c.state.kind, *figures, items[c.id].applies[:60])
+        table.add_row(mark, c.id[:8], c.state.kind, *figures, escape(items[c.id].applies[:60]))
     console().print(table)
 
 
@@ -179,7 +180,7 @@ def item_row(item: Item) -> list[str]:
         str(item.retrieval_count),
         str(item.reward_count),
         str(item.success_count),
-        item.applies if len(item.applies) <= 80 else item.applies[:77] + "...",
+        escape(item.applies if len(item.applies) <= 80 else item.applies[:77] + "..."),
     ]
 
 

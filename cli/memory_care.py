@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -139,7 +140,7 @@ def restore(
         return
     table = Table("number", "when", "items", "note", caption="" if known else "no snapshots yet")
     for made in known:
-        table.add_row(str(made.number), when(made.at), str(made.items), made.note)
+        table.add_row(str(made.number), when(made.at), str(made.items), escape(made.note))
     console().print(table)
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..core import Step, Trajectory
@@ -74,7 +75,7 @@ def _list(rows: list[Trajectory], limit: int, run: Path) -> None:
             outcome(row),
             "-" if row.score is None else f"{row.score:.2f}",
             f"{row.seconds:.1f}",
-            row.task.goal,
+            escape(row.task.goal),
         )
     out = console()
     out.print(table)

@@ -60,7 +60,8 @@ async def wired(
         memory = open_memory(config.memory, directory.path, notify)
         hooks = Hooks()
         if memory is not None:
-            stack.enter_context(memory)
+            # In a thread: closing waits for others who use the memory, and those may wait for this loop.
+            stack.push_async_callback(asyncio.to_thread, memory.close)
             distiller = await build_distiller(config, llm, prompts, memory, stack)
             learning = config.memory.mode == "learn"
             hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()
@@ -163,7 +164,7 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
     if memory is not None:
         head = memory.head
         snapshot = f"{head.name}@{'learning' if config.memory.mode == 'learn' else head.seq}"
-        settings["recall"] = config.memory.recall.model_dump(mode="json")
+        settings["memory"] = config.memory.model_dump(mode="json", exclude={"path", "store", "index", "patience_s"})
     return Release.of(
         base_model=llm.name,
         memory_snapshot=snapshot,

@@ -6,10 +6,10 @@ seed by seed all arms meet the same worlds with the same luck.
 
 from __future__ import annotations
 
+import random
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import comb
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,6 +70,8 @@ async def compare(what: Comparison, *, progress: Progress | None = None) -> dict
     Raises:
         LamarckError: a game could not be played for reasons of infrastructure.
     """
+    if not what.train or not what.test or not what.seeds:
+        raise LamarckError("there are no games to learn from, none to measure on, or no seeds.")
     overlap = {task.id for task in what.train} & {task.id for task in what.test}
     if overlap:
         raise LamarckError(f"task {sorted(overlap)[0]} is in both the training and the test games.")
@@ -110,7 +112,14 @@ async def _arm(
             label = f"seed {seed}, {arm}, test"
             return await _play(what, what.player, what.test, store, Hooks(), prompts, seed, label, progress), {}
         config = what.memory.model_copy(
-            update={"mode": "learn", "recall": what.memory.recall.model_copy(update={"rank": arm})}
+            # In a folder of its own, whatever place the settings name.
+            update={
+                "mode": "learn",
+                "path": None,
+                "store": None,
+                "index": None,
+                "recall": what.memory.recall.model_copy(update={"rank": arm}),
+            }
         )
         with Memory.open(config, folder / "memory", embedder=embedder) as memory:
             figures = {}
@@ -188,7 +197,15 @@ def _figures(
 
 
 def _paired(one: Arm, other: Arm, won: dict[Arm, dict[tuple[int, str], bool]]) -> dict[str, Any]:
-    """Compare two arms game by game: how often only one of them won, and how likely that is by chance."""
+    """Compare two arms game by game: how often only one of them won, and how likely that is by chance.
+
+    A game that is played with several seeds counts as one draw. The memories behind the seeds are not drawn anew for
+    each game, so p says nothing about other memories: for that, look at the seeds one by one.
+    """
+    differences: dict[str, list[int]] = {}
+    for seed, task in won[one]:
+        change = int(won[other][seed, task]) - int(won[one][seed, task])
+        differences.setdefault(task, []).append(change)
     gained = sum(won[other][key] and not won[one][key] for key in won[one])
     lost = sum(won[one][key] and not won[other][key] for key in won[one])
     return {
@@ -197,12 +214,22 @@ def _paired(one: Arm, other: Arm, won: dict[Arm, dict[tuple[int, str], bool]]) -
         "gained": gained,
         "lost": lost,
         "difference": (gained - lost) / len(won[one]),
-        "p": sign_test(gained, lost),
+        "p": flip_test([sum(values) for values in differences.values()]),
     }
 
 
-def sign_test(gained: int, lost: int) -> float:
-    """Return the two-sided p-value that gains and losses are equally likely (McNemar's exact test)."""
-    n, least = gained + lost, min(gained, lost)
-    tail: float = sum(comb(n, k) for k in range(least + 1)) / 2**n
-    return min(1.0, 2.0 * tail)
+def flip_test(changes: Sequence[int], *, draws: int = 20_000) -> float:
+    """Return the two-sided p-value that changes have either sign with equal chance (sign-flip permutation test).
+
+    Exact for up to 14 changes that are not zero, else by `draws` seeded draws, counting the observed one.
+    """
+    moved = [abs(change) for change in changes if change]
+    observed = abs(sum(changes))
+    if len(moved) <= 14:
+        sums = [0]
+        for size in moved:
+            sums = [total + sign for total in sums for sign in (size, -size)]
+        return sum(abs(total) >= observed for total in sums) / len(sums)
+    generator = random.Random(0)
+    hits = sum(abs(sum(generator.choice((size, -size)) for size in moved)) >= observed for _ in range(draws))
+    return (hits + 1) / (draws + 1)

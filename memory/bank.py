@@ -23,7 +23,7 @@ from .items import begins
 from .ledger import Ledger, Snapshot, text_id
 from .lexical import LexicalIndex
 from .lineage import Lineage
-from .merge import Same, alike, take_in, twin
+from .merge import Same, alike, candidates, take_in
 from .reading import Head, Reading, statistics
 from .recall import Recaller, Recollection
 from .server_index import ServerIndex
@@ -74,16 +74,14 @@ class Memory:
             if config.index is not None
             else FolderIndex(_folder(folder) / "index", embedder)
         )
+        lexical = None
         try:
-            if fresh_index:
-                backend.drop()
-            self.index = Index(backend, embedder, self.reading, self.ledger)
-        except StoreError:
+            self.index = Index(backend, embedder, self.reading, self.ledger, fresh=fresh_index)
+            if config.recall.lexical > 0:
+                lexical = LexicalIndex(_folder(folder) / "index" / f"lexical-{head.name[:8]}.db", self.reading)
+        except BaseException:
             backend.close()
             raise
-        lexical = None
-        if config.recall.lexical > 0:
-            lexical = LexicalIndex(_folder(folder) / "index" / f"lexical-{head.name[:8]}.db", self.reading)
         self._lexical = lexical
         self._recaller = Recaller(self.reading, self.index, embedder, config.recall, config.credit, lexical)
         self._recaller.similarity = self.reading.running("similarity", head.lineage)
@@ -110,7 +108,7 @@ class Memory:
             embedder: instead of the one that `config.embedding` names.
             notify: told when something has to be fetched.
             same: decides whether two similar items say the same.
-            fresh_index: drop the index that is there, whatever made it.
+            fresh_index: do not look at the index that is there; `reindex` is going to replace it.
 
         Raises:
             ConfigError: it has no place, or the extra `memory` is not installed.
@@ -146,10 +144,10 @@ class Memory:
                 return
             self._closed = True
             try:
-                self.index.close(flush=True)
+                self.index.close()
+            finally:
                 if self._lexical is not None:
                     self._lexical.close()
-            finally:
                 self.store.close()
 
     @property
@@ -211,33 +209,34 @@ class Memory:
         """Add items; one that says the same as an old one is merged into it instead.
 
         Args:
-            items: their ids are made from their content; `q_value` and counts are where they begin.
-            merge: look for old items that say the same; off, only equal ids are merged.
+            items: their ids are made from their content; values and counts are where they begin.
+            merge: look for old items that say the same; off, an item that is there already stays as it is.
         """
+        if not merge:
+            with self._lock:
+                added = self._add(items)
+            return Remembered(tuple(item.id for item in items if item.id in added), ())
         new: list[str] = []
         into: list[str] = []
-        with self._lock:
-            if not merge:
-                states = [(item, begins(item)) for item in items]
-                vectors = self._vectors([item.applies for item in items])
-                added = self.ledger.add(states, vectors, self.embedder.name)
-                return Remembered(tuple(item.id for item in items if item.id in added), ())
-            for item in items:
-                old = twin(
-                    item,
-                    self.reading,
-                    self.index,
-                    self.lineage,
-                    self.embedder,
-                    least=self.config.distil.merge,
-                    same=self.same,
-                )
+        for item in items:
+            least = self.config.distil.merge
+            with self._lock:
+                near = candidates(item, self.reading, self.index, self.lineage, self.embedder, least=least)
+            # Outside the lock: the check may ask a model, and others want to recall meanwhile.
+            old = next((old for old in near if old.id == item.id or self.same(old, item)), None)
+            with self._lock:
                 if old is None:
-                    vectors = self._vectors([item.applies])
-                    new += self.ledger.add([(item, begins(item))], vectors, self.embedder.name)
-                elif take_in(self.ledger, old, item):
-                    into.append(old)
+                    new += self._add([item])
+                elif take_in(self.ledger, old, item, self.config.credit.alpha):
+                    into.append(old.id)
         return Remembered(tuple(new), tuple(into))
+
+    def _add(self, items: Sequence[Item]) -> set[str]:
+        credit = self.config.credit
+        different = list(dict.fromkeys(item.applies for item in items))
+        vectors = zip(different, vectors_of(self.embedder, different), strict=True)
+        states = [(item, begins(item, credit.alpha, credit.q0)) for item in items]
+        return self.ledger.add(states, {text_id(text): vector for text, vector in vectors}, self.embedder.name)
 
     # Care.
 
@@ -291,6 +290,7 @@ class Memory:
 
     def stats(self) -> dict[str, Any]:
         """Return how much is remembered, and how it is doing."""
+        self.index.catch_up()
         figures = statistics(self.reading, self.lineage)
         figures["index"] = {"place": self.index.place, **self.index.holds()}
         figures["embedding"] = {"name": self.embedder.name, "dimension": self.embedder.dimension}
@@ -309,10 +309,6 @@ class Memory:
             many = f"{which!r} fits several items; give more of the id."
             raise StoreError(many if found else f"the memory has no item {which!r}.", kind="missing")
         return self.reading.items(found, lineage, whole=True)[found[0]]
-
-    def _vectors(self, texts: Sequence[str]) -> dict[str, bytes]:
-        different = list(dict.fromkeys(texts))
-        return {text_id(t): v for t, v in zip(different, vectors_of(self.embedder, different), strict=True)}
 
 
 def _folder(path: Path | None) -> Path:

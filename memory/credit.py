@@ -83,10 +83,18 @@ def credit(
         if transaction.happened(trajectory.id, "learned"):
             return
         mean = _running(transaction, category)
-        outcome = Outcome(reward, succeeded(trajectory), mean.mean, transaction.now, whole=not withheld)
+        outcome = Outcome(reward, succeeded(trajectory), mean.mean, transaction.now)
+        # Lots are drawn at the first recall only; what came later was never at risk of being left out.
+        at_risk = frozenset(trajectory.steps[0].recalled) if trajectory.steps and not withheld else frozenset[str]()
         states = transaction.states([*counts, *withheld])
         entries = [
-            Entry(ident, "rewarded", rewarded(states[ident], outcome, count, config), trajectory.id, reward)
+            Entry(
+                ident,
+                "rewarded",
+                rewarded(states[ident], outcome._replace(whole=ident in at_risk), count, config),
+                trajectory.id,
+                reward,
+            )
             for ident, count in counts.items()
             if ident in states
         ]

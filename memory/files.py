@@ -1,9 +1,14 @@
-"""Items as files: JSON lines, also gzipped, with their values, without loss."""
+"""Items as files: JSON lines, also gzipped, with values, counts and provenance.
+
+What episodes without an item showed (the measured effect) stays behind; it is measured anew where the items go.
+"""
 
 from __future__ import annotations
 
 import gzip
+import math
 import os
+import zlib
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -60,14 +65,14 @@ def import_items(memory: Memory, path: str | Path, *, merge: bool = True) -> Imp
         batch.clear()
 
     with (
-        boundary(ConfigError, f"cannot read {path}", OSError, EOFError),
+        boundary(ConfigError, f"cannot read {path}", OSError, EOFError, zlib.error),
         gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file,
     ):
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
             try:
-                item = Item.model_validate_json(line)
+                item = checked_item(Item.model_validate_json(line))
             except (ValidationError, ValueError) as error:
                 report.refused.append(f"{path}, entry {number}: {why(error)}")
                 continue
@@ -77,6 +82,23 @@ def import_items(memory: Memory, path: str | Path, *, merge: bool = True) -> Imp
                 take()
         take()
     return report
+
+
+def checked_item(item: Item) -> Item:
+    """Return an item whose figures can be reckoned with.
+
+    Raises:
+        ValueError: a value is not finite or beyond what rewards in [-1, 1] lead to, or a count is negative.
+    """
+    if not math.isfinite(item.q_value) or abs(item.q_value) > 2.0:
+        raise ValueError(f"q_value is {item.q_value}, not within [-2, 2]")
+    if not math.isfinite(item.uncertainty) or not 0.0 <= item.uncertainty <= 2.0:
+        raise ValueError(f"uncertainty is {item.uncertainty}, not within [0, 2]")
+    counts = (item.retrieval_count, item.reward_count, item.success_count)
+    if min(counts) < 0 or item.success_count > item.reward_count:
+        raise ValueError("its counts do not add up")
+    (item.applies + item.content).encode()
+    return item
 
 
 def _checked(path: str | Path) -> Path:

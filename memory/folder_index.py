@@ -9,13 +9,14 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Sequence
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import StoreError, boundary
 from ..locks import FileLock
-from .chroma import BATCH, Broken, Hit, Mark, chroma_errors, hits_of
+from .chroma import BATCH, Broken, Hit, Mark, Page, Pages, chroma_errors, hits_of, trusted
 from .embedding import Embedder, need
 from .embedding_function import embedding_function
 
@@ -69,48 +70,57 @@ class FolderIndex:
             self._stamp = stamp
         return self._mark
 
-    def search(self, vectors: Matrix, k: int) -> list[list[Hit]]:
+    def search(self, vectors: Matrix, k: int, since: Mark) -> list[list[Hit]]:
         """Return the k nearest of each vector."""
         with self._held(shared=True):
             mark = self.mark()
+            trusted(mark, since, self.place)
             if mark is None or not mark.size:
                 return [[] for _ in vectors]
             collection = self._current(mark)
-            with chroma_errors():
+            with chroma_errors(self.place):
                 found = collection.query(query_embeddings=vectors, n_results=min(k, mark.size), include=["distances"])
         return hits_of(found)
 
-    def extend(self, ids: Sequence[str], vectors: Matrix, mark: Mark) -> None:
-        """Add vectors under the exclusive lock, then say so in the mark."""
+    def extend(self, page: Page, since: Mark) -> None:
+        """Add texts under the exclusive lock, then say so in the mark."""
         with self._held(shared=False):
             before = self.mark()
-            collection = self._current(before)
-            with chroma_errors():
-                for start in range(0, len(ids), BATCH):
-                    part = slice(start, start + BATCH)
-                    collection.upsert(ids=list(ids[part]), embeddings=vectors[part])
-                count = collection.count()
-            upto = max(mark.upto, before.upto if before else 0)
-            after = mark._replace(upto=upto, size=count, generation=f"{time.time_ns()}-{os.getpid()}")
-            temporary = self._folder / f"mark.{os.getpid()}.tmp"
-            temporary.write_text(json.dumps(after._asdict()), encoding="utf-8")
-            temporary.replace(self._folder / "mark.json")
-            self._opened = after.generation
+            trusted(before, since, self.place)
+            now = before if before is not None else since._replace(upto=0, home="chroma")
+            collection = self._current(now)
+            self._put(collection, page)
+            self._publish(now._replace(upto=max(page.upto, now.upto)), collection)
+
+    def rebuild(self, pages: Pages, since: Mark) -> None:
+        """Build a new folder beside the old one; only the last step keeps others waiting."""
+        home = f"chroma-{uuid.uuid4().hex[:8]}"
+        client, upto = self._connect(home), 0
+        try:
+            collection = self._collect(client)
+            while page := pages(upto):
+                self._put(collection, page)
+                upto = page.upto
+            with self._held(shared=False):
+                while page := pages(upto):
+                    self._put(collection, page)
+                    upto = page.upto
+                self._publish(since._replace(upto=upto, home=home), collection)
+                self._shut()
+                self._client, self._collection = client, collection
+                for old in self._folder.glob("chroma*"):
+                    if old.name != home:
+                        shutil.rmtree(old, ignore_errors=True)
+        except BaseException:
+            if self._client is not client:
+                client.close()
+                shutil.rmtree(self._folder / home, ignore_errors=True)
+            raise
 
     def collection(self) -> Any:
         """Return Chroma's own collection, for what this class has no word for."""
         with self._held(shared=True):
             return self._current(self.mark())
-
-    def drop(self) -> None:
-        """Remove the folder's content."""
-        with self._held(shared=False):
-            self._shut()
-            for path in self._folder.iterdir():
-                if path.name == "lock":
-                    continue
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            self._stamp = self._mark = None
 
     def close(self) -> None:
         """Close the client and the lock."""
@@ -120,29 +130,55 @@ class FolderIndex:
 
     def _current(self, mark: Mark | None) -> Any:
         """Return the collection, opened anew where another process has written since."""
-        generation = mark.generation if mark else ""
-        if self._collection is not None and self._opened == generation:
+        mark = mark if mark is not None else Mark("", 0, 0, home="chroma")
+        if self._collection is not None and self._opened == mark.generation:
             return self._collection
         self._shut()
-        home = self._folder / "chroma"
-        if mark is not None and not home.is_dir():
+        home = self._folder / mark.home
+        if mark.generation and not home.is_dir():
             raise Broken(f"{home} is gone")
-        with chroma_errors():
+        self._client = self._connect(mark.home)
+        self._collection = self._collect(self._client)
+        with chroma_errors(self.place):
+            count = self._collection.count()
+        if mark.generation and count != mark.size:
+            raise Broken(f"{home} holds {count} vectors instead of {mark.size}")
+        self._opened = mark.generation
+        return self._collection
+
+    def _connect(self, home: str) -> Any:
+        with chroma_errors(self.place):
             import chromadb
             from chromadb.config import Settings
 
             # Chroma shares one system between clients of one path within a process; two of ours must stay as apart
             # as two processes are, or closing one would not refresh it. Hence a spelling of the path of its own.
-            alias = str(home) + "".join(random.choice(("/.", "//.")) for _ in range(16))
-            self._client = chromadb.PersistentClient(path=alias, settings=Settings(anonymized_telemetry=False))
+            alias = str(self._folder / home) + "".join(random.choice(("/.", "//.")) for _ in range(16))
+            return chromadb.PersistentClient(path=alias, settings=Settings(anonymized_telemetry=False))
+
+    def _collect(self, client: Any) -> Any:
+        with chroma_errors(self.place):
             hnsw = {"space": "cosine", "sync_threshold": SYNC, "batch_size": 100}
-            self._collection = self._client.get_or_create_collection(
+            return client.get_or_create_collection(
                 "lamarck", configuration={"hnsw": hnsw}, embedding_function=embedding_function(self._embedder)
             )
-            if mark is not None and self._collection.count() != mark.size:
-                raise Broken(f"{home} holds {self._collection.count()} vectors instead of {mark.size}")
-        self._opened = generation
-        return self._collection
+
+    def _put(self, collection: Any, page: Page) -> None:
+        with chroma_errors(self.place):
+            for start in range(0, len(page.ids), BATCH):
+                part = slice(start, start + BATCH)
+                collection.upsert(ids=list(page.ids[part]), embeddings=page.vectors[part])
+
+    def _publish(self, mark: Mark, collection: Any) -> None:
+        """Say what the folder holds; others open it anew before they use it."""
+        with chroma_errors(self.place):
+            size = collection.count()
+        after = mark._replace(size=size, generation=f"{time.time_ns()}-{os.getpid()}")
+        temporary = self._folder / f"mark.{os.getpid()}.tmp"
+        with boundary(StoreError, f"cannot write index {self.place}", OSError, kind="index"):
+            temporary.write_text(json.dumps(after._asdict()), encoding="utf-8")
+            temporary.replace(self._folder / "mark.json")
+        self._opened = after.generation
 
     def _shut(self) -> None:
         if self._client is not None:

@@ -10,8 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import StoreError
-from .chroma import Backend, Broken, Hit, Mark
+from ..errors import LamarckError, StoreError
+from .chroma import Backend, Broken, Hit, Mark, Page, mismatch
 from .embedding import Embedder
 from .ledger import Ledger, text_id
 from .reading import Fresh, Reading
@@ -42,13 +42,21 @@ class Index:
         reading: the memory's tables.
         ledger: where new vectors are stored.
         flush: fresh items after which they are written to the backend.
+        fresh: do not look at what the backend holds; it will be built anew.
 
     Raises:
         StoreError: the index was made with another embedder.
     """
 
     def __init__(
-        self, backend: Backend, embedder: Embedder, reading: Reading, ledger: Ledger, *, flush: int = FLUSH
+        self,
+        backend: Backend,
+        embedder: Embedder,
+        reading: Reading,
+        ledger: Ledger,
+        *,
+        flush: int = FLUSH,
+        fresh: bool = False,
     ) -> None:
         self.backend = backend
         """Where the bulk of the vectors is."""
@@ -58,9 +66,11 @@ class Index:
         self._flush = flush
         self._ids: list[str] = []
         self._tail: NDArray[np.float32] | None = None
+        self._base = Mark(embedder.name, 0, 0)
+        """What this process takes for granted in the backend; the tail begins behind it."""
         self._seen = 0
-        self._dimension: int | None = None
-        self._check(self._mark())
+        if not fresh:
+            self._check(self._mark())
 
     @property
     def place(self) -> str:
@@ -83,11 +93,11 @@ class Index:
         Raises:
             StoreError: a server does not answer.
         """
-        if self._dimension is not None and vectors.shape[1] != self._dimension:
-            raise _mismatch(f"index {self.place}", self._dimension, vectors.shape[1], self._embedder.name)
+        if self._base.upto and vectors.shape[1] != self._base.dimension:
+            raise mismatch(f"index {self.place}", self._base.dimension, vectors.shape[1], self._embedder.name)
         self.catch_up(newest)
         best: dict[str, float] = {}
-        for hits in self._try(lambda: self.backend.search(vectors, k)):
+        for hits in self._try(lambda: self.backend.search(vectors, k, self._base)):
             for ident, similarity in hits:
                 if similarity > best.get(ident, -2.0):
                     best[ident] = similarity
@@ -113,42 +123,53 @@ class Index:
         """Write fresh items to the backend."""
         if self._tail is None:
             return
-        ids, tail, seen = self._ids, self._tail, self._seen
-        mark = Mark(self._embedder.name, self._embedder.dimension, seen, 0)
-        self._try(lambda: self.backend.extend(ids, tail, mark))
+        page = Page(self._ids, self._tail, self._seen)
+        base = self._base._replace(dimension=self._tail.shape[1])
+        self._try(lambda: self.backend.extend(page, base))
         # A rebuild on the way has emptied the tail already.
-        if self._ids is ids:
+        if self._ids is page.ids:
             self._ids, self._tail = [], None
+            self._base = base._replace(upto=self._seen)
 
     def rebuild(self, progress: Progress | None = None) -> int:
         """Build the index anew from the store; return how many items are in it.
 
+        The old one is used until the new one is whole.
+
         Raises:
             StoreError: it cannot be written, or a server does not answer.
         """
-        total = self._reading.newest()
-        self.backend.drop()
-        self._ids, self._tail, self._seen = [], None, 0
-        done = 0
-        while rows := self._reading.fresh(self._seen, self._embedder.name, PAGE):
-            mark = Mark(self._embedder.name, self._embedder.dimension, rows[-1].seq, 0)
+        total, done = self._reading.size(), 0
+
+        def pages(after: int) -> Page | None:
+            nonlocal done
+            rows = self._reading.fresh(after, self._embedder.name, PAGE)
+            if not rows:
+                return None
             texts = list({row.text_id: row for row in rows}.values())
-            try:
-                self.backend.extend([row.text_id for row in texts], self._matrix(texts), mark)
-            except Broken as error:
-                raise StoreError(f"cannot build index {self.place}: {error}.", kind="index") from error
-            self._seen = rows[-1].seq
             done += len(rows)
             if progress is not None:
-                progress(self._seen, max(total, self._seen))
+                progress(done, max(total, done))
+            return Page([row.text_id for row in texts], self._matrix(texts), rows[-1].seq)
+
+        since = Mark(self._embedder.name, self._embedder.dimension, 0)
+        try:
+            self.backend.rebuild(pages, since)
+            mark = self.backend.mark()
+        except Broken as error:
+            raise StoreError(f"cannot build index {self.place}: {error}.", kind="index") from error
+        self._ids, self._tail = [], None
+        self._base = mark if mark is not None else since
+        self._seen = self._base.upto
         return done
 
-    def close(self, *, flush: bool) -> None:
-        """Let go of the backend, with what is fresh written to it if so wished."""
+    def close(self) -> None:
+        """Write what is fresh and let go of the backend; what cannot be written now is found in the store later."""
         try:
-            if flush:
-                self.catch_up()
-                self.flush()
+            self.catch_up()
+            self.flush()
+        except LamarckError as error:
+            log.warning("index %s lacks what is new, and takes it in the next time: %s", self.place, error)
         finally:
             self.backend.close()
 
@@ -178,7 +199,7 @@ class Index:
         raw = b"".join(row.vector if row.vector is not None else made[row.text] for row in rows)
         fresh = np.frombuffer(raw, dtype="<f4").reshape(len(rows), -1).astype(np.float32, copy=False)
         if fresh.shape[1] != self._embedder.dimension:
-            raise _mismatch("the store", fresh.shape[1], self._embedder.dimension, self._embedder.name)
+            raise mismatch("the store", fresh.shape[1], self._embedder.dimension, self._embedder.name)
         return fresh
 
     def _mark(self) -> Mark | None:
@@ -189,16 +210,15 @@ class Index:
 
     def _check(self, mark: Mark | None) -> None:
         if mark is None:
-            self._seen = 0
             if self._reading.newest():
                 log.info("building index %s from the store", self.place)
             return
         # A remote model is asked for its dimension only when it has another name, or when there is something to embed.
         if mark.embedder != self._embedder.name:
             ours = self._embedder
-            raise _mismatch(f"index {self.place}", mark.dimension, ours.dimension, ours.name, mark.embedder)
+            raise mismatch(f"index {self.place}", mark.dimension, ours.dimension, ours.name, mark.embedder)
         self._seen = mark.upto
-        self._dimension = mark.dimension
+        self._base = mark
 
     def _try(self, call: Callable[[], T]) -> T:
         """Use the backend; where it is broken, say so, build it anew and try once more."""
@@ -217,12 +237,3 @@ class Index:
 def vectors_of(embedder: Embedder, texts: list[str]) -> list[bytes]:
     """Return the vectors of texts as they are stored."""
     return [row.astype("<f4").tobytes() for row in embedder.embed(texts)]
-
-
-def _mismatch(what: str, there: int, here: int, name: str, other: str = "") -> StoreError:
-    of = f" of {other}" if other else ""
-    return StoreError(
-        f"{what} holds vectors of {there} dimensions{of}, but {name} gives {here}.",
-        hint="Set memory.embedding to what it was, or run: lamarck memory reindex --embedding NAME",
-        kind="dimension",
-    )

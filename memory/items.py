@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ..core import Item, content_id
 from .state import State
+from .values import variance_of
 
 
 def make_item(
@@ -39,12 +40,20 @@ def make_item(
     )
 
 
-def begins(item: Item) -> State:
-    """Return the state in which an item enters: as it is given, with all it brings along."""
+def begins(item: Item, alpha: float, q0: float = 0.0) -> State:
+    """Return the state in which an item enters: as it is given, with all it brings along.
+
+    Args:
+        item: what enters.
+        alpha: step size of the values, by which its uncertainty is read.
+        q0: value of an item that was never rewarded.
+    """
+    fresh = not item.reward_count and not item.q_value
     return State(
         kind=item.kind,
         status=item.status,
-        q_value=item.q_value,
+        q_value=q0 if fresh else item.q_value,
+        variance=variance_of(item.uncertainty, item.reward_count, alpha),
         retrievals=item.retrieval_count,
         rewards=item.reward_count,
         successes=item.success_count,

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -86,6 +86,12 @@ class Transaction:
         )
         return set(self.connection.execute(query).scalars())
 
+    def details(self, subject: str, event: str) -> list[dict[str, Any]]:
+        """Return the details of a subject's visible events of a kind, oldest first."""
+        query = sa.select(ITEM_LOG.c.detail).where(ITEM_LOG.c.subject == subject, ITEM_LOG.c.event == event)
+        query = query.where(sa.text(self.head.lineage.sql("seq"))).order_by(ITEM_LOG.c.seq)
+        return [json.loads(text) for text in self.connection.execute(query).scalars() if text]
+
     def write(self, entries: Iterable[Entry]) -> None:
         """Append events."""
         rows = [
@@ -164,14 +170,17 @@ class Ledger:
         return new
 
     def set_status(self, ids: Sequence[str], status: ItemStatus, reason: str) -> int:
-        """Give items another status; return how many had another one before."""
+        """Give items another status; return how many had another one before.
+
+        A retired item that comes back starts its counts anew, or it would be retired again at once.
+        """
         changed = 0
 
         def write(transaction: Transaction) -> None:
             nonlocal changed
             there = transaction.states(ids)
             entries = [
-                Entry(ident, status, state._replace(status=status), detail={"reason": reason})
+                Entry(ident, status, _with_status(state, status, transaction.now), detail={"reason": reason})
                 for ident, state in there.items()
                 if state.status != status
             ]
@@ -223,11 +232,18 @@ class Ledger:
                 known = transaction.connection.execute(sa.select(sa.func.max(SNAPSHOTS.c.number))).scalar()
                 hint = f"There are 1 to {known}." if known else "Make one with `lamarck memory snapshot`."
                 raise StoreError(f"the memory has no snapshot {number}.", hint=hint, kind="missing")
-            lineage = Lineage.read(visible).reopened(transaction.head.seq)
+            # With a number of its own, so that two states of a memory never bear the same one.
+            lineage = Lineage.read(visible).reopened(transaction.number())
             change = sa.update(MEMORY).where(MEMORY.c.id == 1).values(visible=lineage.text())
             transaction.connection.execute(change)
 
         self.do(f"snapshot {number}", write)
+
+
+def _with_status(state: State, status: ItemStatus, now: float) -> State:
+    if state.status != "retired":
+        return state._replace(status=status)
+    return state._replace(status=status, rewards=0, successes=0, used_at=now)
 
 
 def text_id(text: str) -> str:

@@ -17,6 +17,8 @@ log = logging.getLogger("lamarck.memory")
 
 PAGE = 5000
 WORD = re.compile(r"\w+", re.UNICODE)
+DAMAGE = ("malformed", "not a database", "no such table", "no such column", "corrupt", "disk image")
+"""What says that the file itself is broken; a full disk or a busy file says something else."""
 MOST_WORDS = 64
 """Words of a query that are looked up; a whole page as query would touch every text."""
 
@@ -49,8 +51,8 @@ class LexicalIndex:
         try:
             return self._search(match, k)
         except sqlite3.DatabaseError as error:
-            if "locked" in str(error):
-                raise StoreError(f"lexical index {self._path} is held by another process.", kind="busy") from error
+            if not any(words in str(error) for words in DAMAGE):
+                raise StoreError(f"lexical index {self._path}: {error}.", kind="index") from error
             log.warning("lexical index %s is damaged (%s); building it anew from the store", self._path, error)
         self.drop()
         try:
@@ -104,7 +106,9 @@ class LexicalIndex:
     def _open(self) -> sqlite3.Connection:
         try:
             return self._connected()
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
+            if not any(words in str(error) for words in DAMAGE):
+                raise StoreError(f"lexical index {self._path}: {error}.", kind="index") from error
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self._path}{suffix}").unlink(missing_ok=True)
         try:

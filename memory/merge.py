@@ -29,43 +29,55 @@ def alike(old: Item, new: Item) -> bool:
     return len(one & other) >= SHARED * len(together) if together else True
 
 
-def twin(
-    item: Item, reading: Reading, index: Index, lineage: Lineage, embedder: Embedder, *, least: float, same: Same
-) -> str | None:
-    """Return the id of the old item into which a new one should be merged, or None.
+def candidates(
+    item: Item, reading: Reading, index: Index, lineage: Lineage, embedder: Embedder, *, least: float
+) -> list[Item]:
+    """Return the old items that may say the same as a new one, the likeliest first.
 
-    First the item itself, then the three nearest of its kind over the similarity `least`, if the check agrees
-    (EvolveR, 2510.16079: similarity, then a judgement). Retired items count too: what was tried and found useless
-    shall not come back as new.
+    The item itself if it is there, else the three nearest of its kind over the similarity `least` (EvolveR,
+    2510.16079: similarity, then a judgement). Retired items count too: what was tried and found useless shall not
+    come back as new.
     """
-    if reading.states([item.id], lineage):
-        return item.id
+    there = reading.items([item.id], lineage)
+    if there:
+        return list(there.values())
     hits = index.search(embedder.embed([item.applies]), 4 * NEIGHBOURS)
     near = {hit.text_id: hit.similarity for hit in hits if hit.similarity >= least}
-    there = [found for found in reading.applying(list(near), lineage) if found.state.kind == item.kind]
-    there.sort(key=lambda found: (-near[found.text_id], found.id))
-    ids = [found.id for found in there[:NEIGHBOURS]]
+    kin = [found for found in reading.applying(list(near), lineage) if found.state.kind == item.kind]
+    kin.sort(key=lambda found: (-near[found.text_id], found.id))
+    ids = [found.id for found in kin[:NEIGHBOURS]]
     old = reading.items(ids, lineage)
-    return next((ident for ident in ids if ident in old and same(old[ident], item)), None)
+    return [old[ident] for ident in ids if ident in old]
 
 
-def take_in(ledger: Ledger, old: str, item: Item) -> bool:
-    """Merge an item into an old one; False where all of it is in there already."""
+def take_in(ledger: Ledger, old: Item, item: Item, alpha: float) -> bool:
+    """Merge an item into an old one: provenance, and counts where it is another item; False where it was done before.
+
+    Args:
+        ledger: the memory's tables.
+        old: the item that stays.
+        item: the item that goes into it.
+        alpha: step size of the values.
+    """
     done = False
 
     def write(transaction: Transaction) -> None:
         nonlocal done
         done = False
-        state = transaction.states([old]).get(old)
-        sources = [t for t in item.trajectory_ids if old not in transaction.happened(t, "merged")]
-        sources = [t for t in sources if old not in transaction.happened(t, "created")]
-        if state is None or not sources:
+        state = transaction.states([old.id]).get(old.id)
+        if state is None:
+            return
+        before = transaction.details(old.id, "merged")
+        known = {*old.trajectory_ids, *(ident for detail in before for ident in detail["trajectory_ids"])}
+        sources = [ident for ident in item.trajectory_ids if ident not in known]
+        other = item.id != old.id and item.id not in {detail["item"] for detail in before}
+        if not sources and not other:
             return
         detail = {"item": item.id, "trajectory_ids": sources}
-        after = merged(state, begins(item))
-        entries = [Entry(old, "merged", after, trajectory_id=sources[0], detail=detail)]
-        transaction.write(entries)
+        after = merged(state, begins(item, alpha)) if other else state
+        first = sources[0] if sources else None
+        transaction.write([Entry(old.id, "merged", after, trajectory_id=first, detail=detail)])
         done = True
 
-    ledger.do(f"merge into item {old}", write)
+    ledger.do(f"merge into item {old.id}", write)
     return done

@@ -189,6 +189,10 @@ class Reading:
         rows = self._store.select(query, [embedder, after])
         return [Fresh(seq, ident, json.loads(body)["applies"], vector) for seq, ident, body, vector in rows]
 
+    def size(self) -> int:
+        """Return how many items were ever added."""
+        return int(self._store.select("SELECT count(*) FROM items")[0][0])
+
     def newest(self) -> int:
         """Return the number of the item that came last, 0 where there is none."""
         return int(self._store.select("SELECT max(seq) FROM items")[0][0] or 0)

@@ -137,7 +137,7 @@ class Recaller:
         lot: bool = True,
     ) -> Recollection:
         """Do both phases for vectors that are there already; `generator` None means a frozen memory."""
-        pool = self._candidates(vectors, texts, head, frozenset(barred))
+        pool = self._candidates(vectors, texts, head, frozenset(barred), learning=generator is not None)
         if not pool:
             return Recollection()
         ranked = self._rank(pool, generator)
@@ -164,13 +164,15 @@ class Recaller:
             self._kept.popitem(last=False)
         return found
 
-    def _candidates(self, vectors: Matrix, texts: Sequence[str], head: Head, barred: frozenset[str]) -> list[Candidate]:
+    def _candidates(
+        self, vectors: Matrix, texts: Sequence[str], head: Head, barred: frozenset[str], *, learning: bool
+    ) -> list[Candidate]:
         """First phase: neighbours over the threshold that are visible, of the right kind and status."""
         wide = self.config.candidates
         first = True
         while True:
             hits = self._index.search(vectors, wide, head.newest)
-            if first and hits:
+            if first and learning:
                 self.unsaved = self.unsaved.add([hit.similarity for hit in hits])
                 first = False
             near = self._relevant(hits, vectors, texts, wide)
@@ -216,8 +218,9 @@ class Recaller:
         if self.config.rank == "similarity":
             scores = relevance
         else:
-            seen = self.similarity.merge(self.unsaved)
-            if seen.size < ENOUGH:
+            # A frozen memory keeps to what was seen while it learned, or it would drift.
+            seen = self.similarity.merge(self.unsaved) if generator is not None else self.similarity
+            if seen.size < ENOUGH or self.config.lexical > 0.0:  # a mixture has another scale than cosines
                 seen = Running().add(relevance)
             values = [self._value(candidate.state, generator) for candidate in pool]
             here = Running().add(values)

@@ -56,7 +56,7 @@ class Outcome(NamedTuple):
     at: float
     """Unix time."""
     whole: bool = True
-    """Whether all that was chosen was shown."""
+    """Whether the item stood by lot beside all that was chosen with it: what its absence is compared with."""
 
 
 def rewarded(state: State, outcome: Outcome, retrievals: int, credit: CreditConfig) -> State:

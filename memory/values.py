@@ -37,6 +37,11 @@ def uncertainty(variance: float, count: int, alpha: float) -> float:
     return math.sqrt(max(variance, 0.0) * max(alpha / (2.0 - alpha), 1.0 / (count + 1)))
 
 
+def variance_of(uncertain: float, count: int, alpha: float) -> float:
+    """Return the variance from which `uncertainty` makes this deviation."""
+    return uncertain * uncertain / max(alpha / (2.0 - alpha), 1.0 / (count + 1))
+
+
 def laplace(successes: int, uses: int) -> float:
     """Return (successes + 1) / (uses + 2): the rule of succession, EvolveR's score of a principle (2510.16079)."""
     return (successes + 1) / (uses + 2)

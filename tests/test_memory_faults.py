@@ -148,6 +148,49 @@ def test_torn_vector_files_are_built_anew(tmp_path):
         folder_index.SYNC = before_sync
 
 
+def test_an_index_that_another_process_took_away_is_built_anew(tmp_path):
+    with memory(tmp_path) as one, memory(tmp_path) as other:
+        one.index._flush = other.index._flush = FLUSH
+        one.remember([item(f"errand {n}", f"c{n}") for n in range(30)], merge=False)
+        assert one.recall(["errand 7"]).items and other.recall(["errand 7"]).items
+        # A reindexing that was killed half way, or a careless hand.
+        for path in (tmp_path / "index").iterdir():
+            if path.name != "lock":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert other.recall(["errand 7"]).items[0].content == "c7"
+        one.remember([item("errand at last", "late")], merge=False)
+        assert one.recall(["errand 8"]).items[0].content == "c8"
+    with memory(tmp_path) as m:
+        assert m.index.holds() == {"texts": 31, "fresh": 0} and m.recall(["errand 9"]).items[0].content == "c9"
+
+
+def test_reindexing_while_others_write_and_read(tmp_path):
+    with memory(tmp_path) as one, memory(tmp_path) as other:
+        one.index._flush = other.index._flush = FLUSH
+        for n in range(12):
+            other.remember([item(f"errand {n}", f"c{n}")], merge=False)
+            if n % 3 == 0:
+                assert one.reindex() == n + 1
+            assert other.recall([f"errand {n}"]).items[0].content == f"c{n}"
+    assert len(list((tmp_path / "index").glob("chroma*"))) == 1
+
+
+def test_a_full_disk_costs_no_index(tmp_path, monkeypatch):
+    from lamarck.memory.folder_index import FolderIndex
+
+    _filled(tmp_path)
+    with memory(tmp_path) as m:
+        m.index._flush = FLUSH
+
+        def full(self, mark, collection):
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patch, pytest.raises((StoreError, OSError)):
+            patch.setattr(FolderIndex, "_publish", full)
+            m.reindex()
+        assert m.recall(["errand 7"]).items[0].content == "c7" and len(list((tmp_path / "index").glob("chroma*"))) == 1
+
+
 def test_reindexing_changes_no_answer(tmp_path):
     with memory(tmp_path, recall={"threshold": 0.2, "candidates": 8}) as m:
         m.index._flush = FLUSH
@@ -230,5 +273,15 @@ def test_a_server_that_goes_away(tmp_path, chroma):
         assert m.recall(["errand at last"]).items[0].content == "late"
         m.reindex()
         assert m.recall(["errand at last"]).items[0].content == "late"
+        # A server that comes back without its data.
+        chroma.stop()
+        shutil.rmtree(tmp_path / "server")
+        chroma()
+        assert m.recall(["errand 7"]).items[0].content == "c7"
+        m.remember([item("errand after all", "later")], merge=False)
+        chroma.stop()
+    chroma()  # it was away when the memory was closed, which loses nothing
     with memory(tmp_path / "memory", **settings) as m:
-        assert m.index.holds()["texts"] == 11
+        assert m.recall(["errand after all"]).items[0].content == "later" and m.stats()["index"]["fresh"] == 1
+    with memory(tmp_path / "memory", **settings) as m:
+        assert m.index.holds() == {"texts": 12, "fresh": 0}

@@ -1,6 +1,6 @@
 """Planted good and harmful notes: recall must learn which is which from episodes alone."""
 
-from lamarck.evals.recall_compare import sign_test
+from lamarck.evals.recall_compare import flip_test
 from lamarck.evals.recall_simulation import area, simulation
 
 
@@ -13,7 +13,9 @@ def test_two_phases_beat_similarity_by_a_wide_margin_over_five_seeds():
     assert explored["auc"] > 0.75
 
 
-def test_area_and_sign_test_by_hand():
+def test_area_and_flips_by_hand():
     assert area([1.0, 0.0], [0.0]) == 0.75 and area([], [1.0]) != area([], [1.0])
-    assert sign_test(5, 0) == 2 / 32 and sign_test(3, 3) == 1.0 and sign_test(0, 0) == 1.0
-    assert sign_test(8, 2) == 2 * (1 + 10 + 45) / 1024
+    assert flip_test([1] * 5) == 2 / 32 and flip_test([1, -1]) == 1.0 and flip_test([]) == 1.0 == flip_test([0, 0])
+    assert flip_test([1] * 8 + [-1] * 2) == 2 * (1 + 10 + 45) / 1024  # as a sign test
+    assert flip_test([2, 1, 0]) == 2 / 4  # of +-3 and +-1, two reach 3
+    assert 0.0005 < flip_test([1] * 16 + [-1] * 2) < 0.003  # 2 * (1 + 18 + 153) / 2^18 = .0013

@@ -241,7 +241,8 @@ async def test_the_distiller_never_sees_ground_truth():
         '[{"kind": "skill", "applies": "a", "content": "!!!!!!!!!!!!"}]',
         '[{"kind": "skill", "applies": "", "content": "b"}]',
         '[{"kind": "skill", "applies": "a", "content": "' + "x y " * 2000 + '"}]',
-        "[[[[[[{",
+        "[" * 3000,
+        '[{"kind": "skill", "applies": "a", "content": "\\ud83d"}]',
         ModelError("away"),
     ],
 )
