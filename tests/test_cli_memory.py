@@ -1,5 +1,6 @@
 """`lamarck memory` and runs that remember, as a stranger meets them."""
 
+import io
 import json
 import os
 import random
@@ -10,7 +11,10 @@ import sys
 import time
 
 import pytest
+from lamarck.cli.memory import item_row, items_table
 from lamarck.store import Store
+from memories import item
+from rich.console import Console
 from shell import HERE, TINY, complaint, lamarck
 
 PLAY = ["-m", "follower", *TINY, "--max-steps", 30, "-q"]
@@ -123,6 +127,14 @@ def test_a_killed_run_learns_each_episode_once(tmp_path):
         shown = {(t.id, ident) for t in finished for step in t.steps for ident in step.recalled}
         assert sorted((t, s) for t, s, _ in rewarded) == sorted(shown) and all(n == 1 for *_, n in rewarded)
     assert json.loads(lamarck("memory", "stats", out, "--json").stdout)["events"]["learned"] == 10
+
+
+def test_what_was_remembered_is_no_markup():
+    table = items_table()
+    table.add_row(*item_row(item("close it with [/INST] or [bold]", "x")))
+    out = io.StringIO()
+    Console(file=out, width=160).print(table)
+    assert "[/INST] or [bold]" in out.getvalue()
 
 
 def test_the_benchmarks_run_small(tmp_path):

@@ -1,6 +1,7 @@
 """A memory as its users see it: recall, credit, merging, forgetting, snapshots, files."""
 
 import random
+import threading
 from itertools import pairwise
 
 import pytest
@@ -218,6 +219,25 @@ def test_what_says_the_same_is_merged_with_its_provenance(tmp_path):
         m.retire([first.id])
         assert m.remember([item(CLEAN + " soon", steps, trajectory_ids=["t6"])]).merged == (first.id,)
         assert m.item(first.id).status == "retired"
+
+
+def test_others_recall_while_a_slow_check_goes_on(tmp_path):
+    with memory(tmp_path) as m:
+        m.remember([item(CLEAN, "one")])
+        recalled = threading.Event()
+
+        def slowly(old, new):
+            asked.start()
+            assert recalled.wait(20), "recall waits for the check"
+            return True
+
+        def ask():
+            m.recall([CLEAN])
+            recalled.set()
+
+        asked, m.same = threading.Thread(target=ask), slowly
+        assert m.remember([item(CLEAN, "two", trajectory_ids=["t"])]).merged
+        asked.join()
 
 
 def test_useless_old_and_excess_items_are_retired(tmp_path):
