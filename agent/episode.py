@@ -114,10 +114,10 @@ async def recall(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     hook = context.hooks.recall
     assert hook is not None
     index = state["index"]
-    before = Recalled(**state["recalled"])
+    before = Recalled.of(state["recalled"])
     seed = context.step_seed(index)
     found = await hook(Situation(context.task, state["observation"], index, context.sample, seed, before))
-    return {"recalled": found._asdict()} if found is not before else {}
+    return {"recalled": found.state()} if found is not before else {}
 
 
 async def act(state: EpisodeState, runtime: Run) -> dict[str, Any]:

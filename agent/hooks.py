@@ -5,9 +5,9 @@ A hook that is not given has no node in the graph: nothing is pretended.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..core import Task, ToolCall, ToolSpec, Trajectory, Verdict
 
@@ -21,6 +21,16 @@ class Recalled(NamedTuple):
     """Ids of items that were chosen and, by lot, left out."""
     anchor: str = ""
     """What was seen when this was recalled; the hook gets it back to tell whether the situation has changed."""
+
+    def state(self) -> dict[str, Any]:
+        """Return it as plain JSON, for a checkpoint."""
+        return {"text": self.text, "ids": list(self.ids), "withheld": list(self.withheld), "anchor": self.anchor}
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Recalled:
+        """Return what `state` gave, also of an older version that kept less."""
+        withheld = tuple(state.get("withheld", ()))
+        return cls(state["text"], tuple(state["ids"]), withheld, state.get("anchor", ""))
 
 
 class Situation(NamedTuple):

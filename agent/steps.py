@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..core import Reply, Step, Stop, ToolCall, Usage
 from .context import EpisodeContext, EpisodeState
+from .hooks import Recalled
 from .loops import repeats
 from .observed import Observed
 from .solver import compose, decide
@@ -60,6 +61,7 @@ def _step(
     messages = context.messages or compose(context, state)
     context.reply, context.messages = None, ()
     validity = pending["validity"]
+    recalled = Recalled.of(state["recalled"])
     if validity == "valid" and not observed.effective:
         validity = "no_effect"
     return Step(
@@ -82,8 +84,8 @@ def _step(
         entropies=reply.entropies,
         model=reply.model,
         policy_version=reply.policy_version,
-        recalled=tuple(state["recalled"]["ids"]),
-        withheld=tuple(state["recalled"]["withheld"]),
+        recalled=recalled.ids,
+        withheld=recalled.withheld,
         usage=reply.usage + Usage.model_validate(state["spent"]),
         started_at=started,
         model_seconds=reply.seconds,

@@ -25,7 +25,9 @@ def test_listed_packages_are_the_folders_there_are():
     assert listed == found
 
 
-@pytest.mark.parametrize("module", ["lamarck", "lamarck.core", "lamarck.config", "lamarck.__main__", "lamarck.seams"])
+@pytest.mark.parametrize(
+    "module", ["lamarck", "lamarck.core", "lamarck.config", "lamarck.__main__", "lamarck.seams", "lamarck.memory.bank"]
+)
 def test_importing_is_cheap(module):
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
