@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Sequence
 
 from ..core import Item, Trajectory
@@ -11,6 +12,8 @@ from ..store import Store
 from .distiller import Distiller
 from .hooks import Hooks, Recalled, Situation
 from .prompting import Prompts
+
+NUMBER = re.compile(r"\s*\d+")
 
 
 class Remembering:
@@ -58,7 +61,7 @@ class Remembering:
         goal = now.task.goal or now.observation
         if now.step == 0:
             queries = [goal]
-        elif self._memory.similar(now.observation, now.before.anchor) >= self._memory.config.recall.again:
+        elif self._alike(now.observation, now.before.anchor):
             return now.before
         else:
             queries = [goal, now.observation]
@@ -75,6 +78,11 @@ class Remembering:
             # The same again: the text stays, and with it the model's prefix cache.
             return Recalled(now.before.text, now.before.ids, withheld, now.observation)
         return Recalled(render(found.items, self._prompts), ids, withheld, now.observation)
+
+    def _alike(self, observation: str, anchor: str) -> bool:
+        """Say whether two observations show the same situation; which cabinet it is does not count."""
+        one, other = (NUMBER.sub("", text) for text in (observation, anchor))
+        return one == other or self._memory.similar(one, other) >= self._memory.config.recall.again
 
     async def learn(self, trajectory: Trajectory) -> None:
         """Make items of an attempt, then credit those that stood in its prompts.

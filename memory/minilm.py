@@ -135,6 +135,8 @@ class MiniLM:
             folder = self._folder or pull(notify=self._notify)
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
+            # Threads that wait must not burn the processor: a text takes milliseconds, an episode's other work more.
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             if self._threads:
                 options.intra_op_num_threads = self._threads
             with boundary(
