@@ -39,7 +39,7 @@ def test_a_run_learns_and_an_evaluation_does_not(learned, tmp_path):
         played = list(store.trajectories())
         assert any(step.recalled for t in played for step in t.steps)
         release = store.get_release(played[0].release_id)
-        assert "@" in release.memory_snapshot and release.settings["recall"]["select"] == 3
+        assert "@" in release.memory_snapshot and release.settings["memory"]["recall"]["select"] == 3
 
 
 def test_looking_searching_and_caring(learned, tmp_path):
