@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from lamarck.core import Failure, Message, Release, Step, Task, ToolCall, Trajectory, Usage, content_id
 from lamarck.errors import StoreError
 from lamarck.store import Store
-from lamarck.store_tables import METADATA
+from lamarck.store_tables import METADATA, STORE_SCHEMA
 from postgres_server import binaries, postgres
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)
@@ -254,8 +254,24 @@ def test_stores_that_cannot_be_opened(tmp_path):
 def test_a_newer_schema_is_refused(url):
     with Store.open(url) as store, store._engine.begin() as connection:
         connection.execute(sa.text("update meta set value = '99' where key = 'schema'"))
-    with pytest.raises(StoreError, match=r"newer Lamarck \(schema 99, this one reads 1\).*Upgrade"):
+    with pytest.raises(StoreError, match=rf"newer Lamarck \(schema 99, this one reads {STORE_SCHEMA}\).*Upgrade"):
         Store.open(url)
+
+
+def test_an_older_store_is_brought_up_to_date(url):
+    with Store.open(url) as store:
+        store.finish(trajectory(0))
+        before = store.counts()
+        with store._engine.begin() as connection:
+            for table in ("items", "item_log", "vectors", "memory", "memory_snapshots"):
+                connection.execute(sa.text(f"drop table {table}"))
+            connection.execute(sa.text("update meta set value = '1' where key = 'schema'"))
+    with Store.open(url) as store:
+        assert store.counts() == before
+        assert store.select("SELECT value FROM meta WHERE key = ?", ["schema"]) == [(str(STORE_SCHEMA),)]
+        assert store.select("SELECT count(*) FROM items") == [(0,)]
+        with pytest.raises(StoreError, match=r"reading: .*nowhere"):
+            store.select("SELECT 1 FROM nowhere")
 
 
 def test_a_full_disk_is_named_and_loses_nothing(tmp_path):
