@@ -62,6 +62,8 @@ async def wired(
         if memory is not None:
             # In a thread: closing waits for others who use the memory, and those may wait for this loop.
             stack.push_async_callback(asyncio.to_thread, memory.close)
+            # Weights that cannot be had and keys that are missing are said before the first episode, not in each.
+            await asyncio.to_thread(memory.embedder.embed, ["ready?"])
             distiller = await build_distiller(config, llm, prompts, memory, stack)
             learning = config.memory.mode == "learn"
             hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()

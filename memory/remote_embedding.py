@@ -63,6 +63,7 @@ class LiteLLMEmbedder:
         import litellm
         import numpy as np
 
+        litellm.suppress_debug_info = True
         with boundary(ModelError, f"embedding model {self.name}", hint="Check its name, key and server."):
             # An empty text is refused by some providers.
             answer: Any = litellm.embedding(self.name, input=[text or " " for text in texts], **self._settings)

