@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from typing import Any, Protocol
 
-from ..config_memory import CreditConfig, DistilConfig
+from ..config_memory import DistilConfig
 from ..core import Item, Message, Sampling, Trajectory
 from ..errors import ModelError
-from ..memory.credit import reward_of, succeeded
+from ..memory.credit import judged, succeeded
 from ..memory.items import make_item
 from ..memory.merge import Same, alike
 from ..memory.scripts import distil as distil_script
@@ -67,39 +67,39 @@ class LLMDistiller:
 
     async def distil(self, trajectories: Sequence[Trajectory]) -> list[Item]:
         """Return items from a group of attempts at one task."""
-        judged = [t for t in trajectories if reward_of(t, CreditConfig()) is not None]
-        if not judged or judged[-1].id != trajectories[-1].id:
+        told = judged(trajectories)
+        if not told:
             return []
         text = self._prompts.fill(
             "distil",
             limit=str(self._config.max_items),
-            goal=judged[-1].task.goal,
-            records="\n\n".join(record_text(number, t) for number, t in enumerate(judged, 1)),
+            goal=told[-1].task.goal,
+            records="\n\n".join(record_text(number, t) for number, t in enumerate(told, 1)),
         )
         try:
             reply = await self._llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=1024))
-            items = self._items(reply.text, judged, reply.model or self._llm.name)
+            items = self._items(reply.text, told, reply.model or self._llm.name)
         except (ModelError, ValueError, RecursionError) as error:
             log.warning("distilling %s by script, since the model failed: %s", trajectories[-1].id, error)
             items = []
         return items or distil_script(trajectories, self._config)
 
-    def _items(self, text: str, judged: Sequence[Trajectory], model: str) -> list[Item]:
+    def _items(self, text: str, told: Sequence[Trajectory], model: str) -> list[Item]:
         made = []
         for entry in parse_list(text)[: self._config.max_items]:
             reason = unfit(entry, self._config.max_chars)
             if reason:
-                log.info("left out a distilled item of %s: %s", judged[-1].id, reason)
+                log.info("left out a distilled item of %s: %s", told[-1].id, reason)
                 continue
             made.append(
                 make_item(
                     entry["kind"],
                     entry["applies"].strip(),
                     entry["content"].strip(),
-                    trajectory_ids=[trajectory.id for trajectory in reversed(judged)],
-                    release_id=judged[-1].release_id,
+                    trajectory_ids=[trajectory.id for trajectory in reversed(told)],
+                    release_id=told[-1].release_id,
                     model=model,
-                    category=judged[-1].task.category,
+                    category=told[-1].task.category,
                     by="llm",
                 )
             )

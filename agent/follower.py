@@ -10,10 +10,9 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
-from ..errors import ModelError
+from ..core import Message
+from .scripted import PickingLLM
 
 GOAL = re.compile(r"[Yy]our task(?: is to)?: (.+)")
 NOTE = re.compile(r"^For: (?P<applies>.+)\n(?P<content>(?:(?!^For: |^What failed).*\n?)*)", re.MULTILINE)
@@ -37,64 +36,24 @@ SEEKS = ("go ", "open ")
 """How actions begin that look for something."""
 
 
-class Note(NamedTuple):
-    """A recalled script, told for the present goal."""
-
-    lines: tuple[tuple[str, ...], ...]
+Script = tuple[tuple[str, ...], ...]
+"""The lines of a recalled note as words, told for the present goal."""
 
 
-class FollowerLLM:
-    """Chooses among actions; draws from `sampling.seed`, so equal prompts and seeds give equal choices."""
+def follower_llm() -> PickingLLM:
+    """Return the player that follows its notes."""
+    return PickingLLM("follower", follow, score_kind="none")
 
-    name = "follower"
 
-    async def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        sampling: Sampling | None = None,
-        tools: Sequence[ToolSpec] = (),
-        session: str | None = None,
-    ) -> Reply:
-        """Raise: there is nothing to choose among.
-
-        Raises:
-            ModelError: always.
-        """
-        raise ModelError("model follower can only choose.", hint="Set solver.protocol to choice.", kind="choice")
-
-    async def choose(
-        self,
-        messages: Sequence[Message],
-        options: Sequence[str],
-        *,
-        sampling: Sampling | None = None,
-        session: str | None = None,
-    ) -> Reply:
-        """Choose what the first note does next, else by the words of the goal.
-
-        Raises:
-            ModelError: there are no options.
-        """
-        if not options:
-            raise ModelError("model follower was given nothing to choose among.", kind="no_options")
-        generator = random.Random(sampling.seed if sampling is not None and sampling.seed is not None else 0)
-        first = next((message.content for message in messages if message.role == "user"), "")
-        done = SUMMARY.findall(first) + [m.content for m in messages if m.role == "assistant"]
-        goal = goal_of(first)
-        index = None
-        if generator.random() >= SLIP:
-            index = next_of_note(notes(first, goal), done, options, generator)
-        if index is None:
-            index = by_words(goal, done, options, generator)
-        choice = Choice(index=index, score_kind="none")
-        return Reply(text=options[index], choice=choice, model=self.name, usage=Usage(calls=1))
-
-    def end_session(self, session: str) -> None:
-        """Nothing is kept."""
-
-    async def close(self) -> None:
-        """Nothing is open."""
+def follow(messages: Sequence[Message], options: Sequence[str], generator: random.Random) -> int:
+    """Choose what the first note does next, else by the words of the goal."""
+    first = next((message.content for message in messages if message.role == "user"), "")
+    done = SUMMARY.findall(first) + [m.content for m in messages if m.role == "assistant"]
+    goal = goal_of(first)
+    index = None
+    if generator.random() >= SLIP:
+        index = next_of_note(notes(first, goal), done, options, generator)
+    return index if index is not None else by_words(goal, done, options, generator)
 
 
 def goal_of(prompt: str) -> str:
@@ -103,7 +62,7 @@ def goal_of(prompt: str) -> str:
     return found[1].strip(" .") if found else ""
 
 
-def notes(prompt: str, goal: str) -> list[Note]:
+def notes(prompt: str, goal: str) -> list[Script]:
     """Return the helpful notes of a prompt that have steps, told for another goal."""
     helpful = prompt.split(BEWARE)[0]
     found = []
@@ -114,7 +73,7 @@ def notes(prompt: str, goal: str) -> list[Note]:
         exchange = dict(zip(dict.fromkeys(word.lower() for word in old), things(goal), strict=False))
         lines = [tuple(exchange.get(word, word) for word in words(line)) for line in LINE.findall(match["content"])]
         if lines:
-            found.append(Note(tuple(line for line in lines if line)))
+            found.append(tuple(line for line in lines if line))
     return found
 
 
@@ -124,7 +83,7 @@ def things(goal: str) -> list[str]:
 
 
 def next_of_note(
-    known: Sequence[Note], done: Sequence[str], options: Sequence[str], generator: random.Random
+    known: Sequence[Script], done: Sequence[str], options: Sequence[str], generator: random.Random
 ) -> int | None:
     """Return the option that continues the first note, or that looks for what its next act needs.
 
@@ -132,7 +91,7 @@ def next_of_note(
     """
     if not known:
         return None
-    lines = known[0].lines
+    lines = known[0]
     at = 0
     for action in done:
         if at < len(lines) and (ahead := _reached(lines, at, words(action))) is not None:

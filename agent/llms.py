@@ -30,9 +30,9 @@ def build_llm(config: ModelConfig, notify: Notify | None = None) -> LLM:
     if config.name == "first":
         return first_llm()
     if config.name == "follower":
-        from .follower import FollowerLLM
+        from .follower import follower_llm
 
-        return FollowerLLM()
+        return follower_llm()
     if config.name.startswith("scripted:"):
         return ScriptedLLM.from_file(config.name.removeprefix("scripted:"))
     from .llm import LiteLLM

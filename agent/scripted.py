@@ -7,7 +7,7 @@ import json
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -119,17 +119,23 @@ class ScriptedLLM:
         return reply.model_copy(update={"model": reply.model or self.name})
 
 
-class BlindLLM:
-    """Chooses among the options without reading anything.
+Pick = Callable[[Sequence[Message], Sequence[str], random.Random], int]
+"""From prompt, options and a seeded generator to the index of an option."""
+
+
+class PickingLLM:
+    """Chooses among the options by a rule, the same for equal prompts and seeds.
 
     Args:
         name: what the player is called.
-        pick: from the number of options and a seeded generator to an index.
+        pick: the rule.
+        score_kind: what the choice is called; `uniform` where all options are equally likely.
     """
 
-    def __init__(self, name: str, pick: Callable[[int, random.Random], int]) -> None:
+    def __init__(self, name: str, pick: Pick, score_kind: Literal["uniform", "none"] = "uniform") -> None:
         self.name = name
         self._pick = pick
+        self._score_kind: Literal["uniform", "none"] = score_kind
 
     async def chat(
         self,
@@ -154,7 +160,7 @@ class BlindLLM:
         sampling: Sampling | None = None,
         session: str | None = None,
     ) -> Reply:
-        """Choose blindly, the same for the same `sampling.seed`.
+        """Choose by the rule, the same for the same `sampling.seed`.
 
         Raises:
             ModelError: there are no options.
@@ -162,8 +168,8 @@ class BlindLLM:
         if not options:
             raise ModelError(f"model {self.name} was given nothing to choose among.", kind="no_options")
         seed = sampling.seed if sampling is not None and sampling.seed is not None else 0
-        index = self._pick(len(options), random.Random(seed))
-        choice = Choice(index=index, score_kind="uniform")
+        index = self._pick(messages, options, random.Random(seed))
+        choice = Choice(index=index, score_kind=self._score_kind)
         return Reply(text=options[index], choice=choice, model=self.name, usage=Usage(calls=1))
 
     def end_session(self, session: str) -> None:
@@ -173,11 +179,11 @@ class BlindLLM:
         """Nothing is open."""
 
 
-def random_llm() -> BlindLLM:
+def random_llm() -> PickingLLM:
     """Return the baseline that chooses uniformly."""
-    return BlindLLM("random", lambda n, generator: generator.randrange(n))
+    return PickingLLM("random", lambda messages, options, generator: generator.randrange(len(options)))
 
 
-def first_llm() -> BlindLLM:
+def first_llm() -> PickingLLM:
     """Return the baseline that always takes the first option."""
-    return BlindLLM("first", lambda n, generator: 0)
+    return PickingLLM("first", lambda messages, options, generator: 0)

@@ -18,7 +18,7 @@ from .credit import Credited, credit
 from .embedding import Embedder, build_embedder
 from .folder_index import FolderIndex
 from .forget import Retired, forget
-from .index import Index, Progress, vectors_of
+from .index import Index, Progress, stored
 from .items import begins
 from .ledger import Ledger, Snapshot, text_id
 from .lexical import LexicalIndex
@@ -221,7 +221,8 @@ class Memory:
         for item in items:
             least = self.config.distil.merge
             with self._lock:
-                near = candidates(item, self.reading, self.index, self.lineage, self.embedder, least=least)
+                vectors = self._recaller.vectors([item.applies])
+                near = candidates(item, vectors, self.reading, self.index, self.lineage, least=least)
             # Outside the lock: the check may ask a model, and others want to recall meanwhile.
             old = next((old for old in near if old.id == item.id or self.same(old, item)), None)
             with self._lock:
@@ -234,9 +235,9 @@ class Memory:
     def _add(self, items: Sequence[Item]) -> set[str]:
         credit = self.config.credit
         different = list(dict.fromkeys(item.applies for item in items))
-        vectors = zip(different, vectors_of(self.embedder, different), strict=True)
+        rows = zip(different, self._recaller.vectors(different), strict=True) if different else ()
         states = [(item, begins(item, credit.alpha, credit.q0)) for item in items]
-        return self.ledger.add(states, {text_id(text): vector for text, vector in vectors}, self.embedder.name)
+        return self.ledger.add(states, {text_id(text): stored(row) for text, row in rows}, self.embedder.name)
 
     # Care.
 
@@ -272,7 +273,7 @@ class Memory:
         """Build the indexes anew from the store; return how many items they hold."""
         with self._lock:
             if self._lexical is not None:
-                self._lexical.drop()
+                self._lexical.clear()
                 self._lexical.catch_up()
             return self.index.rebuild(progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..config_memory import CreditConfig
@@ -39,6 +40,12 @@ def reward_of(trajectory: Trajectory, config: CreditConfig) -> float | None:
     return 1.0 if passed else config.failure
 
 
+def judged(trajectories: Sequence[Trajectory]) -> list[Trajectory]:
+    """Return the attempts that say something about their task, if the last one, which is new, is among them."""
+    found = [t for t in trajectories if reward_of(t, CreditConfig()) is not None]
+    return found if found and found[-1].id == trajectories[-1].id else []
+
+
 def succeeded(trajectory: Trajectory) -> bool:
     """Say whether an episode was judged a success."""
     return bool(trajectory.verdict.passed if trajectory.verdict is not None else trajectory.success)
@@ -72,52 +79,44 @@ def credit(
     reward = reward_of(trajectory, config)
     if reward is None:
         return None
-    counts = recalls(trajectory)
-    withheld = dict.fromkeys(ident for step in trajectory.steps for ident in step.withheld if ident not in counts)
     done: Credited | None = None
 
     def write(transaction: Transaction) -> None:
         nonlocal done
         done = None
-        marker, category = f"trajectory:{trajectory.id}", f"category:{trajectory.task.category}"
         if transaction.happened(trajectory.id, "learned"):
             return
+        category = f"category:{trajectory.task.category}"
         mean = _running(transaction, category)
         outcome = Outcome(reward, succeeded(trajectory), mean.mean, transaction.now)
-        # Lots are drawn at the first recall only; what came later was never at risk of being left out.
-        at_risk = frozenset(trajectory.steps[0].recalled) if trajectory.steps and not withheld else frozenset[str]()
-        states = transaction.states([*counts, *withheld])
-        entries = [
-            Entry(
-                ident,
-                "rewarded",
-                rewarded(states[ident], outcome._replace(whole=ident in at_risk), count, config),
-                trajectory.id,
-                reward,
-            )
-            for ident, count in counts.items()
-            if ident in states
-        ]
-        entries += [
-            Entry(ident, "left_out", left_out(states[ident], outcome, config), trajectory.id, reward)
-            for ident in withheld
-            if ident in states
-        ]
-        done = Credited(
-            trajectory.id,
-            reward,
-            mean.mean,
-            tuple(entry.subject for entry in entries if entry.event == "rewarded"),
-            tuple(entry.subject for entry in entries if entry.event == "left_out"),
-        )
+        entries = _of_items(transaction, trajectory, outcome, config)
+        shown, held = (tuple(e.subject for e in entries if e.event == kind) for kind in ("rewarded", "left_out"))
+        done = Credited(trajectory.id, reward, mean.mean, shown, held)
         entries.append(Entry(category, "mean", _kept(mean.add([reward])), reward=reward))
         if similarity is not None and similarity.size:
             entries.append(Entry("similarity", "mean", _kept(_running(transaction, "similarity").merge(similarity))))
-        entries.append(Entry(marker, "learned", State(), trajectory.id, reward))
+        entries.append(Entry(f"trajectory:{trajectory.id}", "learned", State(), trajectory.id, reward))
         transaction.write(entries)
 
     ledger.do(f"credit of trajectory {trajectory.id}", write)
     return done
+
+
+def _of_items(transaction: Transaction, trajectory: Trajectory, outcome: Outcome, config: CreditConfig) -> list[Entry]:
+    """Return the events of the items that stood in the prompts, or were left out of them."""
+    counts = recalls(trajectory)
+    withheld = dict.fromkeys(ident for step in trajectory.steps for ident in step.withheld if ident not in counts)
+    # Lots are drawn at the first recall only; what came later was never at risk of being left out.
+    at_risk = frozenset(trajectory.steps[0].recalled) if trajectory.steps and not withheld else frozenset[str]()
+    entries = []
+    for ident, state in transaction.states([*counts, *withheld]).items():
+        if ident in counts:
+            whole = outcome._replace(whole=ident in at_risk)
+            event, after = "rewarded", rewarded(state, whole, counts[ident], config)
+        else:
+            event, after = "left_out", left_out(state, outcome, config)
+        entries.append(Entry(ident, event, after, trajectory.id, outcome.reward))
+    return entries
 
 
 def _running(transaction: Transaction, subject: str) -> Running:

@@ -194,7 +194,7 @@ class Index:
         made: dict[str, bytes] = {}
         if missing:
             texts = list(missing)
-            made = dict(zip(texts, vectors_of(self._embedder, texts), strict=True))
+            made = {text: stored(row) for text, row in zip(texts, self._embedder.embed(texts), strict=True)}
             self._ledger.put_vectors({text_id(text): vector for text, vector in made.items()}, self._embedder.name)
         raw = b"".join(row.vector if row.vector is not None else made[row.text] for row in rows)
         fresh = np.frombuffer(raw, dtype="<f4").reshape(len(rows), -1).astype(np.float32, copy=False)
@@ -234,6 +234,6 @@ class Index:
             raise StoreError(f"index {self.place} cannot be used: {error}.", kind="index") from error
 
 
-def vectors_of(embedder: Embedder, texts: list[str]) -> list[bytes]:
-    """Return the vectors of texts as they are stored."""
-    return [row.astype("<f4").tobytes() for row in embedder.embed(texts)]
+def stored(vector: NDArray[np.float32]) -> bytes:
+    """Return a vector as the store keeps it."""
+    return vector.astype("<f4").tobytes()

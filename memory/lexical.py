@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import StoreError
+from ..errors import StoreError, boundary
 from .chroma import Hit
 from .reading import Reading
 
@@ -76,8 +76,19 @@ class LexicalIndex:
             self._extend([(row.seq, row.text_id, row.text) for row in rows])
             seen = rows[-1].seq
 
+    def clear(self) -> None:
+        """Empty it, also for the others that have it open; `catch_up` fills it again.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        with boundary(StoreError, f"lexical index {self._path}", sqlite3.Error, kind="index"):
+            self._connection.executescript(
+                "BEGIN IMMEDIATE; DELETE FROM texts; DELETE FROM known; UPDATE mark SET upto = 0; COMMIT"
+            )
+
     def drop(self) -> None:
-        """Start anew; `catch_up` fills it again."""
+        """Replace a damaged file; `catch_up` fills the new one."""
         self.close()
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)

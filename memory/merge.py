@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..core import Item
-from .embedding import Embedder
 from .index import Index
 from .items import begins
 from .ledger import Entry, Ledger, Transaction
 from .lineage import Lineage
 from .reading import Reading
 from .state import merged
+
+if TYPE_CHECKING:
+    from .embedding import Matrix
 
 Same = Callable[[Item, Item], bool]
 """Decides whether two items whose `applies` are similar say the same."""
@@ -30,7 +33,7 @@ def alike(old: Item, new: Item) -> bool:
 
 
 def candidates(
-    item: Item, reading: Reading, index: Index, lineage: Lineage, embedder: Embedder, *, least: float
+    item: Item, vectors: Matrix, reading: Reading, index: Index, lineage: Lineage, *, least: float
 ) -> list[Item]:
     """Return the old items that may say the same as a new one, the likeliest first.
 
@@ -41,7 +44,7 @@ def candidates(
     there = reading.items([item.id], lineage)
     if there:
         return list(there.values())
-    hits = index.search(embedder.embed([item.applies]), 4 * NEIGHBOURS)
+    hits = index.search(vectors, 4 * NEIGHBOURS)
     near = {hit.text_id: hit.similarity for hit in hits if hit.similarity >= least}
     kin = [found for found in reading.applying(list(near), lineage) if found.state.kind == item.kind]
     kin.sort(key=lambda found: (-near[found.text_id], found.id))

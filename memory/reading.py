@@ -228,28 +228,28 @@ def current(columns: str, lineage: Lineage) -> str:
 
     One seek in the log's key per item, however long the log is.
     """
-    latest = f"SELECT seq FROM item_log WHERE subject = i.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
-    return f"SELECT {columns} FROM items i JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
+    return f"SELECT {columns} FROM items i {_latest('i.id', lineage)}"
 
 
 def applying_to(count: int, lineage: Lineage) -> str:
     """Return the query for the items of `count` texts with their states."""
-    latest = f"SELECT seq FROM item_log WHERE subject = i.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
-    given = ", ".join(["(CAST(? AS TEXT))"] * count)
-    return (
-        f"WITH s(id) AS (VALUES {given}) SELECT i.text_id, i.id, {STATE} FROM s JOIN items i ON i.text_id = s.id "
-        f"JOIN item_log l ON l.subject = i.id AND l.seq = ({latest})"
-    )
+    columns = f"SELECT i.text_id, i.id, {STATE} FROM s JOIN items i ON i.text_id = s.id"
+    return f"{_given(count)} {columns} {_latest('i.id', lineage)}"
 
 
 def states_of(count: int, lineage: Lineage) -> str:
     """Return the query for the states of `count` subjects; it reads the log alone, one seek for each."""
-    latest = f"SELECT seq FROM item_log WHERE subject = s.id AND {lineage.sql('seq')} ORDER BY seq DESC LIMIT 1"
-    given = ", ".join(["(CAST(? AS TEXT))"] * count)
-    return (
-        f"WITH s(id) AS (VALUES {given}) SELECT l.subject, {STATE} FROM s "
-        f"JOIN item_log l ON l.subject = s.id AND l.seq = ({latest})"
-    )
+    return f"{_given(count)} SELECT l.subject, {STATE} FROM s {_latest('s.id', lineage)}"
+
+
+def _latest(subject: str, lineage: Lineage) -> str:
+    visible = lineage.sql("seq")
+    latest = f"SELECT seq FROM item_log WHERE subject = {subject} AND {visible} ORDER BY seq DESC LIMIT 1"
+    return f"JOIN item_log l ON l.subject = {subject} AND l.seq = ({latest})"
+
+
+def _given(count: int) -> str:
+    return f"WITH s(id) AS (VALUES {', '.join(['(CAST(? AS TEXT))'] * count)})"
 
 
 def _marks(values: Sequence[object]) -> str:

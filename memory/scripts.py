@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..config_memory import DistilConfig
 from ..core import Item, Step, Trajectory
-from .credit import reward_of, succeeded
+from .credit import judged, succeeded
 from .items import make_item
 
 MOVES = ("go ", "goto ", "walk ", "navigate ")
@@ -43,12 +43,9 @@ def distil(trajectories: Sequence[Trajectory], config: DistilConfig) -> list[Ite
     what a sibling that succeeded did and it did not. From several successes: the steps they share. Attempts without
     a verdict and those that infrastructure ended give nothing.
     """
-    from ..config_memory import CreditConfig
-
-    judged = [t for t in trajectories if reward_of(t, CreditConfig()) is not None]
-    if not judged or judged[-1].id != trajectories[-1].id:
+    records = [Record(t, succeeded(t), script(t.steps)) for t in judged(trajectories)]
+    if not records:
         return []
-    records = [Record(t, succeeded(t), script(t.steps)) for t in judged]
     new, siblings = records[-1], records[:-1]
     made: list[Item] = []
     if new.success:

@@ -268,7 +268,7 @@ async def test_a_model_may_say_what_is_the_same():
 
 
 async def test_the_follower_follows_notes_and_only_those():
-    from lamarck.agent.follower import FollowerLLM
+    from lamarck.agent.follower import follower_llm
     from lamarck.core import Sampling
 
     goal = "Your task is to: put a clean plate in fridge."
@@ -277,7 +277,7 @@ async def test_the_follower_follows_notes_and_only_those():
     )
     options = ["take plate 3 from desk 1", "take cup 1 from desk 1", "go to sinkbasin 1", "look"]
     told = [Message(role="user", content=f"{goal}\n\n{render([note], Prompts())}")]
-    llm = FollowerLLM()
+    llm = follower_llm()
 
     async def picks(messages):
         drawn = [await llm.choose(messages, options, sampling=Sampling(seed=n)) for n in range(100)]
