@@ -19,6 +19,7 @@ from ..locks import FileLock
 from .chroma import BATCH, Broken, Hit, Mark, Page, Pages, chroma_errors, hits_of, trusted
 from .embedding import Embedder, need
 from .embedding_function import embedding_function
+from .exact import EXACT, Exact
 
 if TYPE_CHECKING:
     from .embedding import Matrix
@@ -53,6 +54,7 @@ class FolderIndex:
         self._opened = ""
         self._stamp: tuple[int, int] | None = None
         self._mark: Mark | None = None
+        self._exact = Exact()
 
     def mark(self) -> Mark | None:
         """Return what the folder holds."""
@@ -79,6 +81,8 @@ class FolderIndex:
                 return [[] for _ in vectors]
             collection = self._current(mark)
             with chroma_errors(self.place):
+                if mark.size <= EXACT:
+                    return self._exact.search(collection, mark.generation, vectors, k)
                 found = collection.query(query_embeddings=vectors, n_results=min(k, mark.size), include=["distances"])
         return hits_of(found)
 
