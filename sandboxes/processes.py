@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,22 +25,35 @@ class Process:
         process: the launcher, which becomes or holds the worker.
         group: its control group, or None.
         memory: bytes above which a watchdog kills, where there is no control group; None for no watchdog.
+        folder: removed at the end.
     """
 
     def __init__(
-        self, process: asyncio.subprocess.Process, *, group: Group | None = None, memory: int | None = None
+        self,
+        process: asyncio.subprocess.Process,
+        *,
+        group: Group | None = None,
+        memory: int | None = None,
+        folder: Path | None = None,
     ) -> None:
         assert process.stdin is not None and process.stdout is not None
         self._process = process
         self._streams = Streams(process.stdout, process.stdin)
         self._group = group
+        self._folder = folder
         self._watched_ooms = 0
         self._killed = False
         self._watch = asyncio.create_task(self._watchdog(memory)) if memory is not None else None
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], *, fds: Sequence[int] = (), group: Group | None = None, memory: int | None = None
+        cls,
+        argv: Sequence[str],
+        *,
+        fds: Sequence[int] = (),
+        group: Group | None = None,
+        memory: int | None = None,
+        folder: Path | None = None,
     ) -> Process:
         """Start the launcher.
 
@@ -58,7 +72,7 @@ class Process:
                 env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
                 cwd="/",
             )
-        return cls(process, group=group, memory=memory)
+        return cls(process, group=group, memory=memory, folder=folder)
 
     @property
     def pid(self) -> int:
@@ -103,6 +117,8 @@ class Process:
         transport = getattr(self._process, "_transport", None)
         if transport is not None:
             transport.close()
+        if self._folder is not None:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
         if self._group is not None and not await self._group.remove():
             raise SandboxError(f"the processes of sandbox {self.pid} do not end.", kind="kill")
 

@@ -40,6 +40,10 @@ class Sandbox(Protocol):
     backend: str
     guarantee: Guarantee
     limits: Limits
+    touched: bool
+    """Whether there is state in it that a fresh sandbox would lack."""
+    spoiled: bool
+    """Whether something went wrong in it that makes a fresh one the better choice."""
 
     @property
     def alive(self) -> bool:
@@ -93,6 +97,10 @@ class Sandbox(Protocol):
 
     async def reset(self) -> None:
         """Forget everything: a fresh interpreter, /work and /tmp empty, no process left."""
+        ...
+
+    async def ping(self) -> None:
+        """Make sure that it answers."""
         ...
 
     async def kill(self) -> None:

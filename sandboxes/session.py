@@ -227,7 +227,7 @@ class Session:
             raise ValueError("status")
         value, exit_code = done.get("value"), done.get("exit_code")
         if status == "killed" or exit_code == -9:
-            ooms = await self._channel.oom_kills()
+            ooms = max(await self._channel.oom_kills(), int(done.get("ooms") or 0))
             if ooms > self._ooms:
                 status, self._ooms = "memory", ooms
         code_error = self._raised(done.get("error"), status, done.get("signal"))

@@ -41,6 +41,7 @@ class Call:
         self.grace = request["grace"]
         self.status, self.lost, self.answer, self.signal = "ok", False, None, None
         self.cpu, self.peak = 0.0, 0
+        self.program = False
         self.asked = 0  # how often it was told to stop
 
     def run(self, kernel, message):
@@ -116,6 +117,7 @@ class Call:
 
     def wait(self, pid, feed, data):
         """Run a program to its end."""
+        self.program = True
         poll, rest = select.poll(), memoryview(data)
         for fd in self.outputs:
             poll.register(fd, select.POLLIN)
@@ -148,9 +150,7 @@ class Call:
             now = time.monotonic()
             if self.status == "ok" and ended[pid] is None and (now >= self.deadline or self.flooded()):
                 self.status = "output_limit" if self.flooded() else "timeout"
-                call_left = self.supervisor.kill_since(self.ticks, self.supervisor.kernel.pid)
-                self.lost = self.lost or not call_left
-                if self.lost:
+                if not self.supervisor.kill_since(self.ticks, self.supervisor.kernel.pid):
                     self.supervisor.kill_all()
         if rest:
             os.close(feed)
@@ -191,8 +191,25 @@ class Call:
             "state_lost": self.lost,
             "wall_s": time.monotonic() - self.started,
             "signal": self.signal,
+            "ooms": oom_kills() if self.lost or self.program else 0,
         }
         for key in ("value", "error", "cut"):
             if key in answer:
                 done[key] = answer[key]
         return done
+
+
+def oom_kills():
+    """Return how many processes were killed for memory, where the control group can be seen from inside."""
+    for path in ("/sys/fs/cgroup/memory/memory.oom_control", "/sys/fs/cgroup/memory.events"):
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except OSError:
+            continue
+        try:
+            for line in os.read(fd, 4096).splitlines():
+                if line.startswith(b"oom_kill "):
+                    return int(line.split()[1])
+        finally:
+            os.close(fd)
+    return 0

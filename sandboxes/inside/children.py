@@ -13,6 +13,16 @@ def prctl(option, value):
     return ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
+def fork_or_close(fds):
+    """Fork; where no process is left for that, close what the child would have used."""
+    try:
+        return os.fork()
+    except OSError:
+        for fd in fds:
+            os.close(fd)
+        raise
+
+
 class Kernel:
     """The process that runs the code, and the pipes to it."""
 
@@ -21,7 +31,8 @@ class Kernel:
         answer_in, answer_out = os.pipe()
         out_in, out_out = os.pipe()
         err_in, err_out = os.pipe()
-        pid = os.fork()
+        fds = (ask_in, ask_out, answer_in, answer_out, out_in, out_out, err_in, err_out)
+        pid = fork_or_close(fds)
         if pid == 0:
             try:
                 become_kernel(supervisor, ask_in, answer_out, out_out, err_out)
@@ -99,14 +110,14 @@ def restore_signals():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def become_program(supervisor, request, feed, out, err):
+def become_program(supervisor, request, cwd, feed, out, err):
     try:
         for source, target in ((feed, 0), (out, 1), (err, 2)):
             os.dup2(source, target, inheritable=True)
         os.closerange(3, 4096)
         restore_signals()
         os.setsid()
-        os.chdir(request["cwd"])
+        os.chdir(cwd)
         env = {**os.environ, **request["env"]}
         os.execvpe(request["argv"][0], request["argv"], env)
     except BaseException as error:

@@ -6,13 +6,16 @@ import select
 import stat
 import time
 
+from children import fork_or_close
 from wire import dump
+
+NAMES = ("/work", "/tmp")
 
 
 def apart(supervisor, work):
     """Do something in a fork that holds nothing of the supervisor's; return its bytes."""
     source, sink = os.pipe()
-    pid = os.fork()
+    pid = fork_or_close((source, sink))
     if pid == 0:
         try:
             for fd in (*supervisor.private, supervisor.kernel.ask, supervisor.kernel.answer):
@@ -50,9 +53,17 @@ def apart(supervisor, work):
     return data[1:]
 
 
+def placed(places, path):
+    """Return a path where the places for files really are; they have these names wherever that is."""
+    for name, place in zip(NAMES, places, strict=False):
+        if path == name or path.startswith(name + "/"):
+            return place + path[len(name) :]
+    return os.path.join(places[0], path)
+
+
 def allowed(places, path):
     """Return the real path, where it lies below a place for files."""
-    real = os.path.realpath(os.path.join(places[0], path))
+    real = os.path.realpath(placed(places, path))
     if not any(real == place or real.startswith(place + "/") for place in map(os.path.realpath, places)):
         raise PermissionError(f"{path} is not below {' or '.join(places)}")
     return real

@@ -1,9 +1,11 @@
 """Runs inside every sandbox: a supervisor that speaks with the host, and a forked kernel that runs the code.
 
 Needs nothing but CPython, and is never imported by Lamarck itself. It uses `_json` and `_signal` where `json` and
-`signal` would do: those load `re` and `enum`, half of the time until a sandbox is ready. The supervisor is the first process of
-the sandbox where the launcher can make it so; signals from inside do not reach it, and it cannot be traced or opened.
-The host writes one JSON object a line and reads one a line. What the kernel says is never trusted to be well formed.
+`signal` would do: those load `re` and `enum`, half of the time until a sandbox is ready.
+
+The supervisor is the first process of the sandbox where the launcher can make it so; signals from inside do not reach
+it, and it cannot be traced or opened. The host writes one JSON object a line and reads one a line. What the kernel
+says is never trusted to be well formed.
 """
 
 import _signal as signal
@@ -19,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import files
 from call import Call
-from children import PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, Kernel, become_program, prctl
+from children import PR_SET_CHILD_SUBREAPER, PR_SET_DUMPABLE, Kernel, become_program, fork_or_close, prctl
 from wire import Gone, dump, encoded, parse
 
 LINE = 64 * 1024 * 1024
@@ -31,7 +33,7 @@ class Supervisor:
 
     def __init__(self, config):
         self.config = config
-        self.places = tuple(config.get("places", ("/work", "/tmp")))
+        self.places = tuple(config.get("places", files.NAMES))
         self.source, self.sink = os.dup(0), os.dup(1)
         self.private = (self.source, self.sink)
         null = os.open("/dev/null", os.O_RDWR)
@@ -193,9 +195,9 @@ class Supervisor:
     def do_exec(self, request):
         out, err, feed = os.pipe(), os.pipe(), os.pipe()
         ticks = self.ticks()
-        pid = os.fork()
+        pid = fork_or_close((*out, *err, *feed))
         if pid == 0:
-            become_program(self, request, feed[0], out[1], err[1])
+            become_program(self, request, files.placed(self.places, request["cwd"]), feed[0], out[1], err[1])
         for fd in (feed[0], out[1], err[1]):
             os.close(fd)
         for fd in (out[0], err[0], feed[1]):

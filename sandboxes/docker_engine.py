@@ -1,0 +1,363 @@
+"""Docker, or any engine that speaks its API: hard limits by the kernel, 150 ms to a sandbox.
+
+One container is one sandbox. Its only process is the worker, which is spoken to over the attach socket: an exec per
+call costs a hundred times as much, and is not ended by closing its stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import io
+import os
+import socket
+import struct
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import SandboxError
+from . import cgroups, launch, rootfs
+from .channel import LINE, Streams
+from .limits import Limits, Policy
+from .result import Capabilities
+from .sandbox import Probe
+from .seccomp import docker_profile
+from .session import Session
+
+T = TypeVar("T")
+IMAGE = "lamarck-sandbox"
+OWNER, MACHINE = "lamarck.owner", "lamarck.machine"
+CALL_S, START_S = 60, 30.0
+GVISOR_PIDS = 512
+"""gVisor counts its own threads as the container's, and the whole sandbox ends when they are too many."""
+HINT = "Start a Docker engine, or point DOCKER_HOST to one (unix:// or tcp://); or use bubblewrap."
+
+
+class DockerEngine:
+    """Makes sandboxes in containers.
+
+    Args:
+        packages: installed distributions that code in the sandbox may import.
+        url: of the engine; `DOCKER_HOST`, else the local one.
+        runtime: another one than the engine's own, such as `runsc` for gVisor.
+    """
+
+    name = "docker"
+
+    def __init__(self, *, packages: Sequence[str] = (), url: str | None = None, runtime: str | None = None) -> None:
+        self._packages = tuple(packages)
+        self._url = url
+        self._runtime = runtime
+        self._threads = ThreadPoolExecutor(8, "lamarck-docker")
+        self._client: Any = None
+        self._image = ""
+        self._probed: Probe | None = None
+        self._lock = asyncio.Lock()
+        self._build = asyncio.Lock()
+        self._live: set[Session] = set()
+
+    async def probe(self) -> Probe:
+        """Say whether it works here, by running a sandbox and an escape check in it."""
+        async with self._lock:
+            if self._probed is None:
+                began = time.monotonic()
+                try:
+                    await self.prepare()
+                    began = time.monotonic()
+                    session = await self._start(Limits(wall_s=5), Policy())
+                    ready = time.monotonic() - began
+                    async with session:
+                        checked = await session.run(launch.ESCAPES)
+                except SandboxError as error:
+                    return Probe(self.name, False, reason=error.message, hint=error.hint or HINT)
+                if checked.value != "'held'":
+                    why = checked.value or (checked.error.message if checked.error else checked.status)
+                    return Probe(self.name, False, reason=f"a container does not hold: {why}", hint=HINT)
+                counted = self._runtime != "runsc"
+                able = Capabilities(True, True, True, True, counted, True, True, True)
+                mode = f"engine {await self._call(self._version)}, runtime {self._runtime or 'default'}"
+                self._probed = Probe(self.name, True, "isolated", able, mode, ready_s=ready)
+        return self._probed
+
+    async def prepare(self) -> str:
+        """Build the tree and import it as an image, once; return its content address."""
+        async with self._build:
+            if not self._image:
+                tree = await asyncio.to_thread(rootfs.build, self._packages)
+                self._image = await self._call(functools.partial(self._import, tree))
+        return self._image.partition(":")[2]
+
+    async def create(self, limits: Limits | None = None, policy: Policy | None = None) -> Session:
+        """Start a sandbox."""
+        probe = await self.probe()
+        if not probe.available:
+            raise SandboxError(f"docker is not available: {probe.reason}", hint=probe.hint, kind="unavailable")
+        return await self._start(limits or Limits(), policy or Policy())
+
+    async def sweep(self) -> int:
+        """Remove the containers of dead owners on this machine; return how many."""
+
+        def remove() -> int:
+            api = self._api()
+            removed = 0
+            for found in api.containers(all=True, filters={"label": f"{MACHINE}={_machine()}"}):
+                if not cgroups.owner_lives(found["Labels"].get(OWNER, "")):
+                    _remove(api, found["Id"])
+                    removed += 1
+            return removed
+
+        return await self._call(remove)
+
+    async def close(self) -> None:
+        """Kill what is left of its sandboxes and let go of the engine."""
+        await asyncio.gather(*(session.kill() for session in list(self._live)), return_exceptions=True)
+        self._live.clear()
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+            self._client = None
+        self._threads.shutdown(wait=False)
+
+    async def _start(self, limits: Limits, policy: Policy) -> Session:
+        await self.prepare()
+        options = _options(limits, policy, self._runtime)
+        channel = await self._call(functools.partial(self._run, limits, policy, options))
+        attached = Attached(channel.ident, self._end)
+        try:
+            await attached.open(channel.raw, channel.keep)
+        except BaseException:
+            await asyncio.shield(self._end(channel.ident))
+            raise
+        session = Session(attached, backend=self.name, guarantee="isolated", limits=limits, policy=policy)
+        await session.hello(START_S)
+        self._live = {other for other in self._live if other.alive} | {session}
+        return session
+
+    def _run(self, limits: Limits, policy: Policy, options: dict[str, Any]) -> _Started:
+        api = self._api()
+        made = api.create_container(
+            self._image,
+            [launch.PYTHON, *launch.arguments(limits)],
+            stdin_open=True,
+            environment=launch.environment(policy),
+            user=f"{launch.USER}:{launch.USER}",
+            working_dir="/work",
+            hostname="sandbox",
+            labels={OWNER: cgroups.owner_tag(), MACHINE: _machine()},
+            host_config=api.create_host_config(**options),
+        )
+        ident = made["Id"]
+        try:
+            # Attached before it starts, so that not a byte of its is missed.
+            keep = api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
+            api.start(ident)
+        except BaseException:
+            _remove(api, ident)
+            raise
+        raw = getattr(keep, "_sock", keep)
+        if not isinstance(raw, socket.socket):
+            _remove(api, ident)
+            raise SandboxError(
+                f"the engine at {api.base_url} is reached over {type(raw).__name__}.", hint=HINT, kind="unavailable"
+            )
+        return _Started(ident, raw, keep)
+
+    async def _end(self, ident: str) -> None:
+        await self._call(lambda: _remove(self._api(), ident))
+
+    def _import(self, tree: Path) -> str:
+        import docker.errors
+
+        api, name = self._api(), f"{IMAGE}:{tree.name}"
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            api.inspect_image(name)
+            return name
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "tree.tar"
+            with tarfile.open(path, "w") as tar:
+                tar.add(tree, arcname=".", filter=_owned_by_root)
+            answer = api.import_image_from_file(str(path), repository=IMAGE, tag=tree.name)
+        if "error" in str(answer):
+            raise SandboxError(f"the engine does not take the image: {str(answer)[:200]}", kind="image")
+        return name
+
+    def _version(self) -> str:
+        return str(self._api().version()["Version"])
+
+    def _api(self) -> Any:
+        if self._client is None:
+            try:
+                import docker
+            except ImportError as error:
+                raise SandboxError(
+                    "docker needs the package docker.",
+                    hint="Run: pip install 'lamarck-agents[docker]'",
+                    kind="unavailable",
+                ) from error
+            url = self._url or os.environ.get("DOCKER_HOST") or None
+            self._client = docker.APIClient(base_url=url, version="auto", timeout=CALL_S)
+        return self._client
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        """Do something with the SDK, which blocks, in a thread of our own."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except SandboxError:
+            raise
+        except Exception as error:
+            if not type(error).__module__.startswith(("docker", "requests", "urllib3")) and not isinstance(
+                error, OSError
+            ):
+                raise
+            self._image = ""  # an engine that comes back may have lost it
+            text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise SandboxError(f"the Docker engine failed: {text}", hint=HINT, kind="engine") from error
+
+
+class _Started:
+    """A container that runs, and the socket to its worker."""
+
+    def __init__(self, ident: str, raw: socket.socket, keep: io.IOBase) -> None:
+        self.ident, self.raw, self.keep = ident, raw, keep
+
+
+class Attached:
+    """A channel over a container's attach socket, whose frames say which stream they belong to.
+
+    Args:
+        ident: of the container.
+        end: removes it.
+    """
+
+    def __init__(self, ident: str, end: Callable[[str], Any]) -> None:
+        self._ident = ident
+        self._end = end
+        self._streams: Streams | None = None
+        self._keep: Any = None
+        self._raw = bytearray()
+        self._out = bytearray()
+        self._searched = 0
+        self._words = b""
+
+    async def open(self, raw: socket.socket, keep: Any) -> None:
+        """Take the socket over."""
+        raw.setblocking(False)
+        self._keep = keep  # the SDK's response closes the socket when it is collected
+        self._streams = Streams(*await asyncio.open_connection(sock=raw, limit=LINE))
+
+    async def send(self, data: bytes) -> None:
+        """Write bytes."""
+        assert self._streams is not None
+        await self._streams.send(data)
+
+    async def line(self) -> bytes:
+        """Return the next line, or nothing at the end."""
+        assert self._streams is not None
+        reader = self._streams.reader
+        while True:
+            end = self._out.find(b"\n", self._searched)
+            if end >= 0:
+                line = bytes(self._out[: end + 1])
+                del self._out[: end + 1]
+                self._searched = 0
+                return line
+            self._searched = len(self._out)
+            if self._searched + len(self._raw) > 2 * LINE:
+                raise SandboxError("a sandbox answered a line without end.", kind="protocol")
+            try:
+                data = await reader.read(1 << 16)
+            except OSError:
+                return b""
+            if not data:
+                return b""
+            self._frames(data)
+
+    def _frames(self, data: bytes) -> None:
+        """Sort bytes into the streams they belong to."""
+        self._raw += data
+        at = 0
+        while len(self._raw) >= at + 8:
+            stream, size = struct.unpack_from(">BxxxI", self._raw, at)
+            if len(self._raw) < at + 8 + size:
+                break
+            part = self._raw[at + 8 : at + 8 + size]
+            at += 8 + size
+            if stream == 1:
+                self._out += part
+            else:
+                self._words = (self._words + part)[:2000]
+        del self._raw[:at]
+
+    async def kill(self) -> None:
+        """Remove the container with all that runs in it."""
+        if self._streams is not None:
+            await self._streams.close()
+        with contextlib.suppress(Exception):
+            self._keep.close()
+        await self._end(self._ident)
+
+    async def oom_kills(self) -> int:
+        """Return nothing: the worker reads its own control group."""
+        return 0
+
+    async def last_words(self) -> str:
+        """Return the first line of the worker's stderr."""
+        return (self._words.decode("utf-8", "replace").strip().splitlines() or [""])[0][:300]
+
+
+def _options(limits: Limits, policy: Policy, runtime: str | None) -> dict[str, Any]:
+    from docker.types import LogConfig, Ulimit
+
+    size, files, own = int(limits.disk), int(limits.files), f"uid={launch.USER},gid={launch.USER}"
+    pids = int(limits.pids) + 4
+    return {
+        "network_mode": "none",
+        "mem_limit": int(limits.memory),
+        "memswap_limit": int(limits.memory),
+        "pids_limit": max(pids, GVISOR_PIDS) if runtime == "runsc" else pids,
+        "nano_cpus": int(limits.cpu * 1e9),
+        "read_only": True,
+        "tmpfs": {
+            "/tmp": f"rw,nosuid,nodev,size={size},nr_inodes={files},mode=1777",
+            "/work": f"rw,nosuid,nodev,size={size},nr_inodes={files},mode=0700,{own}",
+        },
+        "cap_drop": ["ALL"],
+        "security_opt": ["no-new-privileges", f"seccomp={docker_profile(policy.network)}"],
+        "ipc_mode": "private",
+        "shm_size": 16 * 1024 * 1024,
+        "log_config": LogConfig(type=LogConfig.types.NONE if hasattr(LogConfig.types, "NONE") else "none"),
+        "ulimits": [Ulimit(name="core", soft=0, hard=0)],
+        "binds": {str(outside): {"bind": inside, "mode": "ro"} for inside, outside in policy.mounts_ro.items()},
+        "auto_remove": True,
+        **({"runtime": runtime} if runtime else {}),
+    }
+
+
+def _remove(api: Any, ident: str) -> None:
+    import docker.errors
+
+    try:
+        api.remove_container(ident, force=True)
+    except docker.errors.NotFound:
+        pass
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # it is being removed already
+            raise
+
+
+def _owned_by_root(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = "root"
+    return entry
+
+
+def _machine() -> str:
+    """Return what tells this boot of this machine from others that share the engine."""
+    with contextlib.suppress(OSError):
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return socket.gethostname()
