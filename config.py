@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from .config_memory import MemoryConfig
+from .config_tools import SandboxConfig, ToolsConfig
 from .errors import ConfigError
 from .section import Section
 
@@ -113,6 +114,8 @@ class RunConfig(Section):
     solver: SolverConfig = SolverConfig()
     collect: CollectConfig = CollectConfig()
     memory: MemoryConfig = MemoryConfig()
+    tools: ToolsConfig = ToolsConfig()
+    sandbox: SandboxConfig = SandboxConfig()
     store: str | None = None
     """URL of the store; None keeps `store.db` in the run directory."""
 

@@ -158,6 +158,19 @@ class Reply(Wire):
     seconds: float = 0.0
 
 
+class Round(Wire):
+    """One answer of a model that asked for tools before it decided."""
+
+    completion: str = ""
+    calls: tuple[str, ...] = ()
+    """Ids of the tool calls it asked for; they stand on the step, with their results."""
+    prompt_token_ids: tuple[int, ...] = ()
+    token_ids: tuple[int, ...] = ()
+    """As sampled; the results of the tools are in the prompts of later rounds only, never here."""
+    logprobs: tuple[float, ...] = ()
+    entropies: tuple[float, ...] = ()
+
+
 class Step(Wire):
     """One decision: what was seen and sent, what came back, what it did to the world."""
 
@@ -173,6 +186,8 @@ class Step(Wire):
     """What was given to the environment; None where the answer held no action."""
     validity: Validity = "valid"
     tool_calls: tuple[ToolCall, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    """The answers before the last one, each of which asked for tools."""
     choice: Choice | None = None
     reward: float = 0.0
     terminated: bool = False

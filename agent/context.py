@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, TypedDict
 
 from ..config import SolverConfig
-from ..core import Message, Reply, Sampling, Step, Task, Trajectory, Usage, content_id
+from ..core import Message, Reply, Sampling, Step, Task, ToolCall, Trajectory, Usage, content_id
 from ..errors import EnvironmentFailure
 from ..seams import LLM
-from .hooks import Hooks, Recalled
+from .hooks import EpisodeTools, Hooks, Recalled
 from .hosting import World
 from .observed import Observed
 from .prompting import History, Prompts
@@ -54,6 +55,10 @@ class EpisodeState(TypedDict, total=False):
     recalled: dict[str, Any]
     critique: str
     nudge: str
+    rounds: list[dict[str, Any]]
+    """Answers of the step that is being decided, each of which asked for tools."""
+    called: int
+    """Tool calls of this attempt so far."""
     spent: dict[str, Any]
     """Usage of the tool rounds of the step that is being decided."""
     usage: dict[str, Any]
@@ -95,6 +100,28 @@ class EpisodeContext:
     position: int = -1
     """How many steps the world has taken since its reset; -1 before the first reset."""
     clock: float = field(default_factory=time.monotonic)
+    _tools: EpisodeTools | None = None
+    _open: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    async def tools(self, state: EpisodeState) -> EpisodeTools | None:
+        """Return the tools of this attempt, opened now if they are not yet.
+
+        Raises:
+            SandboxError: they cannot be brought to where an earlier process left them.
+        """
+        if self._tools is None and self.hooks.tools is not None:
+            session = self.hooks.tools.session(self.task, self.attempt.trajectory_id)
+            self._tools = await self._open.enter_async_context(session)
+            before = [call for step in self.recorded[: state["index"]] for call in step.tool_calls]
+            pending = [ToolCall.model_validate(call) for call in state["tool_calls"]]
+            await self._tools.restore([*before, *pending])
+        return self._tools
+
+    async def close_tools(self) -> None:
+        """Close the tools of this attempt; the next one gets its own."""
+        self._tools = None
+        stack, self._open = self._open, AsyncExitStack()
+        await stack.aclose()
 
     @property
     def group_id(self) -> str:
@@ -168,6 +195,8 @@ def new_state(trajectory_id: str, attempt: int, parent: str | None = None, criti
         pending=None,
         tool_messages=[],
         tool_calls=[],
+        rounds=[],
+        called=0,
         recalled=Recalled("", ()).state(),
         critique=critique,
         nudge="",

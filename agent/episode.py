@@ -17,7 +17,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from ..core import Stop, ToolCall, Trajectory, Usage, Verdict, content_id
+from ..core import Stop, Trajectory, Usage, Verdict, content_id
 from ..errors import ModelError, StoreError, boundary
 from .context import Attempt, EpisodeContext, EpisodeState, new_state
 from .hooks import Hooks, Recalled, Situation
@@ -25,6 +25,7 @@ from .loops import note
 from .prompting import Turn, new_history, push
 from .solver import decide, loop_notice
 from .steps import NO_ACTION, stop_reason, take
+from .tool_calls import use_tools
 
 LEFT = "The episode is stored; --resume learns from it."
 
@@ -94,6 +95,7 @@ async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     """Reset the world and register the attempt."""
     context = runtime.context
     context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"])
+    await context.close_tools()
     await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
     observed = await context.world.reset(context.task, context.task.seed)
     context.position, context.steps = 0, []
@@ -129,16 +131,8 @@ async def act(state: EpisodeState, runtime: Run) -> dict[str, Any]:
 
 
 async def tools(state: EpisodeState, runtime: Run) -> dict[str, Any]:
-    """Run the tool calls the model asked for, one after the other, and put their results into the prompt."""
-    hook = runtime.context.hooks.tools
-    assert hook is not None
-    asked = [ToolCall.model_validate(call) for call in state["tool_messages"][-1]["tool_calls"]]
-    done = [await hook.call(call) for call in asked]
-    answers = [{"role": "tool", "content": call.error or call.result or "", "tool_call_id": call.id} for call in done]
-    return {
-        "tool_messages": [*state["tool_messages"], *answers],
-        "tool_calls": [*state["tool_calls"], *(call.model_dump(mode="json") for call in done)],
-    }
+    """Run the tool calls the model asked for, and put their results into the prompt."""
+    return await use_tools(runtime.context, state)
 
 
 async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
@@ -163,6 +157,7 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
         "pending": None,
         "tool_messages": [],
         "tool_calls": [],
+        "rounds": [],
         "spent": Usage().model_dump(),
         "usage": (Usage.model_validate(state["usage"]) + taken.step.usage).model_dump(),
         "reward": state["reward"] + taken.step.reward,

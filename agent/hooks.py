@@ -5,7 +5,8 @@ A hook that is not given has no node in the graph: nothing is pretended.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -59,6 +60,65 @@ class Tools(Protocol):
         ...
 
 
+class EpisodeTools(Tools, Protocol):
+    """The tools of one episode."""
+
+    async def restore(self, calls: Sequence[ToolCall]) -> None:
+        """Bring what is behind them to where these calls left it, in another process."""
+        ...
+
+
+class Toolbox(Protocol):
+    """Makes the tools of each episode, so that none finds what another has left behind."""
+
+    def session(self, task: Task, trajectory_id: str) -> AbstractAsyncContextManager[EpisodeTools]:
+        """Open the tools of one episode; they are closed with it."""
+        ...
+
+
+class Shared:
+    """Tools that keep no state, the same for all episodes.
+
+    Args:
+        tools: the tools.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+
+    @asynccontextmanager
+    async def session(self, task: Task, trajectory_id: str) -> AsyncIterator[Shared]:
+        """Give them."""
+        yield self
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """Return what the model is told."""
+        return self._tools.specs()
+
+    async def call(self, call: ToolCall) -> ToolCall:
+        """Run a call."""
+        return await self._tools.call(call)
+
+    async def restore(self, calls: Sequence[ToolCall]) -> None:
+        """Do nothing: there is no state."""
+
+
+@dataclass(frozen=True)
+class ToolBudget:
+    """How much tools may be used, and how much of their results a prompt holds."""
+
+    per_step: int = 8
+    """Calls between two actions; then only acting is offered."""
+    per_episode: int = 100
+    """Calls of one attempt."""
+    parallel: int = 4
+    """Calls of one answer that run at once."""
+    result_chars: int = 4000
+    """Longest result of one call in the prompt, in characters."""
+    prompt_chars: int = 24_000
+    """All results of one step in the prompt, in characters; the oldest are left out first."""
+
+
 Recall = Callable[[Situation], Awaitable[Recalled]]
 """Called before each decision; what it returns stands in the prompt. It may return `before` unchanged."""
 
@@ -87,8 +147,9 @@ class Hooks:
 
     recall: Recall | None = None
     learn: Learn | None = None
-    tools: Tools | None = None
+    tools: Toolbox | None = None
     verify: Verify | None = None
     repair: Repair | None = None
-    tool_calls_per_step: int = 8
-    """Tool calls between two actions; then only `act` is offered."""
+    budget: ToolBudget = ToolBudget()
+    submit: bool = False
+    """The action is an answer, which is handed in by `submit` instead of `act`."""

@@ -17,7 +17,7 @@ from ..core import Message, Task, ToolCall, ToolSpec
 from ..errors import ConfigError
 from . import prompts as prompt_files
 
-NAMES = ("system_choice", "system_text", "system_tools", "first", "turn", "recalled", "distil", "same")
+NAMES = ("system_choice", "system_text", "system_tools", "system_submit", "first", "turn", "recalled", "distil", "same")
 LINE = 100
 """Longest result, in characters, that a summary line keeps."""
 
@@ -89,6 +89,7 @@ def build_messages(
     admissible: Sequence[str] | None = None,
     recalled: str = "",
     nudge: str = "",
+    submit: bool = False,
 ) -> tuple[Message, ...]:
     """Return the chat that asks for the next action, with the latest observation at its end."""
     turns = history["recent"]
@@ -109,7 +110,7 @@ def build_messages(
         nudge=f"\n\n{nudge}" if nudge else "",
         actions=offered,
     )
-    messages = [Message(role="system", content=prompts.fill(f"system_{protocol}"))]
+    messages = [Message(role="system", content=prompts.fill("system_submit" if submit else f"system_{protocol}"))]
     messages.append(Message(role="user", content=observations[0]))
     for number, (turn, observation) in enumerate(zip(turns, observations[1:], strict=True)):
         messages += _exchange(turn["action"], observation, protocol, number)
@@ -129,6 +130,18 @@ def act_tool(admissible: Sequence[str] | None) -> ToolSpec:
             "name": "act",
             "description": "Give one command to the world and see what happens.",
             "parameters": {"type": "object", "properties": {"action": action}, "required": ["action"]},
+        }
+    )
+
+
+def submit_tool() -> ToolSpec:
+    """Return the tool by which an answer is handed in."""
+    answer = {"type": "string", "description": "The final answer alone, without explanation."}
+    return ToolSpec.model_validate(
+        {
+            "name": "submit",
+            "description": "Hand in the final answer.",
+            "parameters": {"type": "object", "properties": {"answer": answer}, "required": ["answer"]},
         }
     )
 

@@ -179,7 +179,10 @@ class Runner:
             try:
                 async with self.worlds.lease() as world:
                     context = self._context(task, sample, world, attempt)
-                    done = await self._play(context, attempt)
+                    try:
+                        done = await self._play(context, attempt)
+                    finally:
+                        await asyncio.shield(context.close_tools())
             except (ConfigError, StoreError):
                 # Every other episode would meet the same; and without a store nothing could be written down.
                 raise
@@ -242,7 +245,7 @@ class Runner:
         if found is None:
             return False
         index = found.checkpoint["channel_values"].get("index")
-        if index is not None and "history" in found.checkpoint["channel_values"] and index <= len(context.recorded):
+        if index is not None and "called" in found.checkpoint["channel_values"] and index <= len(context.recorded):
             return True
         await self.saver.adelete_thread(config["configurable"]["thread_id"])
         return False

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core import Message, Reply, Sampling, ToolCall, Usage
+from ..core import Message, Reply, Round, Sampling, ToolCall, Usage
 from ..errors import ConfigError
 from .actions import parse_action
 from .context import EpisodeContext, EpisodeState
 from .loops import fruitless, remaining
-from .prompting import act_tool, build_messages
+from .prompting import act_tool, build_messages, submit_tool
 
+ACTING = ("act", "submit")
 NUDGE = "You have tried that several times with the same result. Try something else."
 
 
@@ -39,6 +40,7 @@ def compose(context: EpisodeContext, state: EpisodeState) -> tuple[Message, ...]
         context.task,
         state["history"],
         protocol=context.solver.protocol,
+        submit=context.hooks.submit,
         admissible=state["admissible"],
         recalled=recalled,
         nudge=state["nudge"],
@@ -66,29 +68,36 @@ async def _choose(
 async def _chat(
     context: EpisodeContext, state: EpisodeState, messages: tuple[Message, ...], sampling: Sampling
 ) -> dict[str, Any]:
-    protocol = context.solver.protocol
-    hook = context.hooks.tools
-    may_call = hook is not None and len(state["tool_calls"]) < context.hooks.tool_calls_per_step
-    tools = list(hook.specs()) if hook is not None and may_call else []
+    protocol, hooks = context.solver.protocol, context.hooks
+    toolset = await context.tools(state)
+    left = calls_left(context, state)
+    tools = list(toolset.specs()) if toolset is not None and left else []
     if protocol == "tools":
-        tools.append(act_tool(state["admissible"]))
+        tools.append(submit_tool() if hooks.submit else act_tool(state["admissible"]))
     reply = await context.llm.chat(messages, sampling=sampling, tools=tools, session=context.session)
     context.reply = reply
-    acts = [call for call in reply.tool_calls if call.name == "act"] if protocol == "tools" else []
+    acts = [call for call in reply.tool_calls if call.name in ACTING] if protocol == "tools" else []
     if acts:
         return {"pending": _parsed(reply, acted(acts[0]), state)}
-    if reply.tool_calls and may_call:
+    if reply.tool_calls and toolset is not None and left:
         return {
             "tool_messages": [*state["tool_messages"], _asked(reply)],
+            "rounds": [*state["rounds"], _round(reply)],
             "spent": _spent(state, reply.usage),
         }
     return {"pending": _parsed(reply, reply.text, state)}
 
 
+def calls_left(context: EpisodeContext, state: EpisodeState) -> int:
+    """Return how many tool calls may still be made before the next action."""
+    budget = context.hooks.budget
+    return max(0, min(budget.per_step - len(state["tool_calls"]), budget.per_episode - state["called"]))
+
+
 def acted(call: ToolCall) -> str:
     """Return the command in an `act` call, whatever shape the model gave its arguments."""
     if isinstance(call.arguments, dict):
-        value = call.arguments.get("action", "")
+        value = call.arguments.get("action", call.arguments.get("answer", ""))
         return f"<action>{value}</action>" if value else ""
     return call.arguments
 
@@ -100,6 +109,17 @@ def _parsed(reply: Reply, text: str, state: EpisodeState) -> dict[str, Any]:
 
 def _decision(reply: Reply, action: str | None, validity: str) -> dict[str, Any]:
     return {"reply": reply.model_dump(mode="json"), "action": action, "validity": validity}
+
+
+def _round(reply: Reply) -> dict[str, Any]:
+    return Round(
+        completion=reply.text,
+        calls=tuple(call.id for call in reply.tool_calls),
+        prompt_token_ids=reply.prompt_token_ids,
+        token_ids=reply.token_ids,
+        logprobs=reply.logprobs,
+        entropies=reply.entropies,
+    ).model_dump(mode="json")
 
 
 def _asked(reply: Reply) -> dict[str, Any]:

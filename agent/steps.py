@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from ..core import Reply, Step, Stop, ToolCall, Usage
+from ..core import Reply, Round, Step, Stop, ToolCall, Usage
 from .context import EpisodeContext, EpisodeState
 from .hooks import Recalled
 from .loops import repeats
@@ -73,6 +73,7 @@ def _step(
         action=pending["action"],
         validity=validity,
         tool_calls=tuple(ToolCall.model_validate(call) for call in state["tool_calls"]),
+        rounds=tuple(Round.model_validate(entry) for entry in state["rounds"]),
         choice=reply.choice,
         reward=observed.reward,
         terminated=observed.terminated,

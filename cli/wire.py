@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..agent.checkpoints import open_checkpoints
@@ -27,6 +27,7 @@ from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
 from ..wheels import Notify
+from .wire_tools import budget_of, open_tools
 
 
 @dataclass
@@ -67,6 +68,9 @@ async def wired(
             distiller = await build_distiller(config, llm, prompts, memory, stack)
             learning = config.memory.mode == "learn"
             hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()
+        tools = await open_tools(config, stack)
+        submit = "submit" in config.tools.builtin
+        hooks = replace(hooks, tools=tools, budget=budget_of(config), submit=submit)
         release = release_of(config, llm, prompts, memory)
         store.put_release(release)
         store.put_run(directory.run_id, config=config.model_dump(mode="json"), release_id=release.id)
@@ -170,7 +174,15 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
     return Release.of(
         base_model=llm.name,
         memory_snapshot=snapshot,
+        tools=tools_of(config),
         prompts=prompts.hashes(),
         settings=settings,
         created_at=round(time.time(), 3),
     )
+
+
+def tools_of(config: RunConfig) -> tuple[str, ...]:
+    """Return what the release says of the tools: names, where they come from, and what bounds them."""
+    tools = config.tools
+    names = [*tools.builtin, *(f"plugin:{name}" for name in tools.plugins), *(f"mcp:{name}" for name in tools.mcp)]
+    return tuple(names + (["made"] if tools.make else []))

@@ -200,7 +200,12 @@ class DockerEngine:
                     kind="unavailable",
                 ) from error
             url = self._url or os.environ.get("DOCKER_HOST") or None
-            self._client = docker.APIClient(base_url=url, version="auto", timeout=CALL_S)
+            try:
+                self._client = docker.APIClient(base_url=url, version="auto", timeout=CALL_S)
+            except docker.errors.DockerException as error:
+                raise SandboxError(
+                    f"no Docker engine answers at {url or 'its usual socket'}.", hint=HINT, kind="engine"
+                ) from error
         return self._client
 
     async def _call(self, work: Callable[[], T]) -> T:

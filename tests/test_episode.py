@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from harness import Bench
-from lamarck.agent.hooks import Hooks, Recalled
+from lamarck.agent.hooks import Hooks, Recalled, Shared
 from lamarck.agent.scripted import ScriptedLLM, first_llm, random_llm
 from lamarck.config import CollectConfig, SolverConfig
 from lamarck.core import Reply, ToolCall, ToolSpec, Verdict
@@ -230,7 +230,7 @@ async def test_hooks_enter_where_they_should(tmp_path):
         assert messages[-1].content == "8"
         return "<action>right</action>"
 
-    hooks = Hooks(recall=remember, tools=Calculator(), verify=judge)
+    hooks = Hooks(recall=remember, tools=Shared(Calculator()), verify=judge)
     solver = SolverConfig(protocol="text")
     bench = Bench(tmp_path, ScriptedLLM(answer), taskset=Walks(n=1), solver=solver, hooks=hooks)
     await bench.run()

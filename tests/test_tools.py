@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import pytest
 from harness import Bench
-from lamarck.agent.hooks import Hooks
+from lamarck.agent.hooks import Hooks, Shared
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.config import SolverConfig
 from lamarck.core import Reply, ToolCall
@@ -199,7 +199,7 @@ async def test_a_solver_calls_them(tmp_path):
         asked = ToolCall(id="c", name="distance", arguments={"start": {"x": 0}, "end": {"x": 7}})
         return Reply(text="", tool_calls=(asked,))
 
-    hooks = Hooks(tools=Tools([distance]))
+    hooks = Hooks(tools=Shared(Tools([distance])))
     solver = SolverConfig(protocol="text")
     bench = Bench(tmp_path, ScriptedLLM(answer), taskset=Walks(n=1), solver=solver, hooks=hooks)
     await bench.run()

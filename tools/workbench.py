@@ -1,0 +1,138 @@
+"""The tools of one episode: opened with it, closed with it, with a sandbox of its own once one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from ..core import Task, ToolCall, ToolSpec
+from ..sandboxes.pool import Lease, Pool
+from .builtin import Leased, file_tools, python_tool, shell_tool
+from .tool import Tool
+from .toolset import Joined, Tools, Toolset
+
+STATEFUL = frozenset({"python", "shell", "write_file"})
+"""Calls that change what later calls find."""
+SANDBOXED = ("python", "shell", "files")
+
+
+class Bench(Protocol):
+    """The tools of one episode."""
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """Return what the model is told."""
+        ...
+
+    async def call(self, call: ToolCall) -> ToolCall:
+        """Run a call and return it with its result or error."""
+        ...
+
+    async def restore(self, calls: Sequence[ToolCall]) -> None:
+        """Bring the sandbox to where these calls left it."""
+        ...
+
+
+More = Callable[[Leased, Task, str], Toolset]
+"""Makes tools that need the episode's sandbox, its task, or the id of its trajectory."""
+
+
+class Workbench:
+    """Makes the tools of each episode.
+
+    Args:
+        pool: where sandboxes come from; None where no tool needs one.
+        builtin: names of built-in tools that need a sandbox: python, shell, files.
+        shared: tools that all episodes share.
+        more: makes further tools for each episode.
+        around: put around all of them, to limit, record or approve calls.
+
+    Raises:
+        ConfigError: two tools have the same name.
+    """
+
+    def __init__(
+        self,
+        *,
+        pool: Pool | None = None,
+        builtin: Sequence[str] = (),
+        shared: Sequence[Toolset] = (),
+        more: Sequence[More] = (),
+        around: Callable[[Toolset], Toolset] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._builtin = tuple(builtin)
+        self._shared = tuple(shared)
+        self._more = tuple(more)
+        self._around = around
+
+    @asynccontextmanager
+    async def session(self, task: Task, trajectory_id: str) -> AsyncIterator[EpisodeTools]:
+        """Open the tools of one episode."""
+        async with AsyncExitStack() as stack:
+            lease = LazyLease(self._pool, stack)
+            made: list[Toolset] = [Tools(sandboxed(self._builtin, lease)), *self._shared]
+            made += [more(lease, task, trajectory_id) for more in self._more]
+            inner = Joined(*made)
+            yield EpisodeTools(self._around(inner) if self._around is not None else inner, inner)
+
+
+class EpisodeTools:
+    """The tools of one episode, and what they leave in its sandbox.
+
+    Args:
+        toolset: all of them, as the model calls them.
+        inner: all of them, without what is put around; nobody is asked about what was agreed to before.
+    """
+
+    def __init__(self, toolset: Toolset, inner: Toolset) -> None:
+        self._toolset = toolset
+        self._inner = inner
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """Return what the model is told."""
+        return self._toolset.specs()
+
+    async def call(self, call: ToolCall) -> ToolCall:
+        """Run a call."""
+        return await self._toolset.call(call)
+
+    async def restore(self, calls: Sequence[ToolCall]) -> None:
+        """Run the calls again that left something behind, for an episode that goes on in another process."""
+        for call in calls:
+            if call.name in STATEFUL:
+                await self._inner.call(call)
+
+
+class LazyLease:
+    """A lease that begins when it is first asked for.
+
+    Args:
+        pool: where the sandbox comes from.
+        stack: ends the lease.
+    """
+
+    def __init__(self, pool: Pool | None, stack: AsyncExitStack) -> None:
+        self._pool = pool
+        self._stack = stack
+        self._lease: Lease | None = None
+
+    async def __call__(self) -> Lease:
+        """Return the lease."""
+        if self._lease is None:
+            assert self._pool is not None
+            self._lease = await self._stack.enter_async_context(self._pool.lease())
+        return self._lease
+
+
+def sandboxed(names: Sequence[str], lease: Leased) -> list[Tool]:
+    """Return built-in tools by name."""
+    made: list[Tool] = []
+    for name in names:
+        if name == "python":
+            made.append(python_tool(lease))
+        elif name == "shell":
+            made.append(shell_tool(lease))
+        elif name == "files":
+            made += file_tools(lease)
+    return made
