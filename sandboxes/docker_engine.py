@@ -148,6 +148,7 @@ class DockerEngine:
             user=f"{launch.USER}:{launch.USER}",
             working_dir="/work",
             hostname="sandbox",
+            stop_signal="SIGKILL",
             labels={OWNER: cgroups.owner_tag(), MACHINE: _machine()},
             host_config=api.create_host_config(**options),
         )
@@ -190,6 +191,8 @@ class DockerEngine:
         return str(self._api().version()["Version"])
 
     def _api(self) -> Any:
+        url = self._url or os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
+        _reach(url)
         if self._client is None:
             try:
                 import docker
@@ -199,13 +202,7 @@ class DockerEngine:
                     hint="Run: pip install 'lamarck-agents[docker]'",
                     kind="unavailable",
                 ) from error
-            url = self._url or os.environ.get("DOCKER_HOST") or None
-            try:
-                self._client = docker.APIClient(base_url=url, version="auto", timeout=CALL_S)
-            except docker.errors.DockerException as error:
-                raise SandboxError(
-                    f"no Docker engine answers at {url or 'its usual socket'}.", hint=HINT, kind="engine"
-                ) from error
+            self._client = docker.APIClient(base_url=url, version="auto", timeout=CALL_S)
         return self._client
 
     async def _call(self, work: Callable[[], T]) -> T:
@@ -213,13 +210,14 @@ class DockerEngine:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except SandboxError:
+            self._image = ""  # an engine that comes back may have lost it
             raise
         except Exception as error:
+            self._image = ""
             if not type(error).__module__.startswith(("docker", "requests", "urllib3")) and not isinstance(
                 error, OSError
             ):
                 raise
-            self._image = ""  # an engine that comes back may have lost it
             text = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise SandboxError(f"the Docker engine failed: {text}", hint=HINT, kind="engine") from error
 
@@ -313,6 +311,22 @@ class Attached:
     async def last_words(self) -> str:
         """Return the first line of the worker's stderr."""
         return (self._words.decode("utf-8", "replace").strip().splitlines() or [""])[0][:300]
+
+
+def _reach(url: str) -> None:
+    """Check that an engine listens; the SDK leaves its socket open where none does.
+
+    Raises:
+        SandboxError: kind `engine`.
+    """
+    if not url.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as tried:
+        tried.settimeout(5)
+        try:
+            tried.connect(url.removeprefix("unix://"))
+        except OSError as error:
+            raise SandboxError(f"no Docker engine answers at {url}.", hint=HINT, kind="engine") from error
 
 
 def _options(limits: Limits, policy: Policy, runtime: str | None) -> dict[str, Any]:

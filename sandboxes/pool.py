@@ -202,7 +202,11 @@ class Pool:
 
     async def _ready(self) -> _Kept:
         """Return a warm sandbox that answers, or a new one."""
-        while self._idle:
+        while self._idle or self._refills:
+            if not self._idle:
+                # One is on its way already; starting another beside it could be one too many.
+                await asyncio.wait(self._refills, return_when=asyncio.FIRST_COMPLETED)
+                continue
             kept = self._idle.pop()
             try:
                 await kept.sandbox.ping()

@@ -142,7 +142,8 @@ def _lay_out(root: Path, packages: Sequence[str]) -> None:
             where.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source.resolve(), where)
             where.chmod(0o755)
-    _slim([path for path in root.rglob("*.so*") if path.is_file() and not path.is_symlink()])
+    # Only Python's own: wheels bring libraries that have been rewritten, and do not bear it.
+    _slim([*(library / "lib-dynload").glob("*.so"), *(root / "usr/lib").glob("libpython*")])
     _cache_libraries(root)
     for path in INSIDE.glob("*.py"):
         shutil.copyfile(path, root / "usr/lib/lamarck" / path.name)
