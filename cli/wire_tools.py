@@ -100,7 +100,7 @@ async def _mcp(server: str, stack: AsyncExitStack) -> Toolset:
     if server.startswith(("http://", "https://")):
         return await stack.enter_async_context(McpTools.http(server))
     command, *args = shlex.split(server) or [""]
-    return await stack.enter_async_context(McpTools.stdio(command, args))
+    return await stack.enter_async_context(McpTools.stdio(command, args, name=server))
 
 
 def _asked(toolset: Toolset) -> Toolset:

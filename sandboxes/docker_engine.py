@@ -61,6 +61,8 @@ class DockerEngine:
         self._lock = asyncio.Lock()
         self._build = asyncio.Lock()
         self._live: set[Session] = set()
+        self._starts: set[asyncio.Future[_Started]] = set()
+        self._ends: set[asyncio.Future[None]] = set()
 
     async def probe(self) -> Probe:
         """Say whether it works here, by running a sandbox and an escape check in it."""
@@ -116,6 +118,9 @@ class DockerEngine:
 
     async def close(self) -> None:
         """Kill what is left of its sandboxes and let go of the engine."""
+        await asyncio.gather(*self._starts, return_exceptions=True)
+        await asyncio.sleep(0)
+        await asyncio.gather(*self._ends, return_exceptions=True)
         await asyncio.gather(*(session.kill() for session in list(self._live)), return_exceptions=True)
         self._live.clear()
         if self._client is not None:
@@ -126,11 +131,20 @@ class DockerEngine:
     async def _start(self, limits: Limits, policy: Policy) -> Session:
         await self.prepare()
         options = _options(limits, policy, self._runtime)
-        channel = await self._call(functools.partial(self._run, limits, policy, options))
+        starting = asyncio.ensure_future(self._call(functools.partial(self._run, limits, policy, options)))
+        self._starts.add(starting)
+        starting.add_done_callback(self._starts.discard)
+        try:
+            channel = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The thread goes on, and what it starts would be nobody's.
+            starting.add_done_callback(self._abandon)
+            raise
         attached = Attached(channel.ident, self._end)
         try:
             await attached.open(channel.raw, channel.keep)
         except BaseException:
+            _shut(channel.keep)
             await asyncio.shield(self._end(channel.ident))
             raise
         session = Session(attached, backend=self.name, guarantee="isolated", limits=limits, policy=policy)
@@ -152,21 +166,30 @@ class DockerEngine:
             labels={OWNER: cgroups.owner_tag(), MACHINE: _machine()},
             host_config=api.create_host_config(**options),
         )
-        ident = made["Id"]
+        ident, keep = made["Id"], None
         try:
             # Attached before it starts, so that not a byte of its is missed.
             keep = api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             api.start(ident)
+            raw = getattr(keep, "_sock", keep)
+            if not isinstance(raw, socket.socket):
+                raise SandboxError(
+                    f"the engine at {api.base_url} is reached over {type(raw).__name__}.", hint=HINT, kind="unavailable"
+                )
         except BaseException:
-            _remove(api, ident)
+            if keep is not None:
+                _shut(keep)
+            with contextlib.suppress(Exception):
+                _remove(api, ident)
             raise
-        raw = getattr(keep, "_sock", keep)
-        if not isinstance(raw, socket.socket):
-            _remove(api, ident)
-            raise SandboxError(
-                f"the engine at {api.base_url} is reached over {type(raw).__name__}.", hint=HINT, kind="unavailable"
-            )
         return _Started(ident, raw, keep)
+
+    def _abandon(self, starting: asyncio.Future[_Started]) -> None:
+        if not starting.cancelled() and starting.exception() is None:
+            started = starting.result()
+            _shut(started.keep)
+            self._ends.add(task := asyncio.ensure_future(self._end(started.ident)))
+            task.add_done_callback(self._ends.discard)
 
     async def _end(self, ident: str) -> None:
         await self._call(lambda: _remove(self._api(), ident))
@@ -300,8 +323,7 @@ class Attached:
         """Remove the container with all that runs in it."""
         if self._streams is not None:
             await self._streams.close()
-        with contextlib.suppress(Exception):
-            self._keep.close()
+        _shut(self._keep)
         await self._end(self._ident)
 
     async def oom_kills(self) -> int:
@@ -355,6 +377,13 @@ def _options(limits: Limits, policy: Policy, runtime: str | None) -> dict[str, A
         "auto_remove": True,
         **({"runtime": runtime} if runtime else {}),
     }
+
+
+def _shut(keep: Any) -> None:
+    """Close an attach socket: both the SDK's file and the socket below it, which each keep it open."""
+    for side in (keep, getattr(keep, "_sock", keep)):
+        with contextlib.suppress(OSError, AttributeError):
+            side.close()
 
 
 def _remove(api: Any, ident: str) -> None:
