@@ -117,6 +117,25 @@ def recall(
         console().print(table)
 
 
+@app.command()
+def sandbox(
+    backend: Annotated[list[str] | None, typer.Option("--backend", "-b", help="Which; repeatable.")] = None,
+    calls: Annotated[int, typer.Option(help="Calls in one session.")] = 10_000,
+    ipykernel: Annotated[bool, typer.Option("--ipykernel/--no-ipykernel", help="With ipykernel beside it.")] = True,
+    as_json: o.Json = False,
+) -> None:
+    """Milliseconds until a sandbox is ready and for a call, beside docker exec and ipykernel; 32 at once."""
+    from ..evals.bench_sandbox import bench_sandbox
+
+    with bars(as_json) as progress:
+        found = bench_sandbox(tuple(backend or ("bubblewrap",)), calls=calls, ipykernel=ipykernel, progress=progress)
+    if as_json:
+        print_json({"bench": "sandbox", **found})
+        return
+    for name, figures in found.items():
+        _print(f"sandbox ({name})", figures, as_json=False)
+
+
 @contextlib.contextmanager
 def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a benchmark is, one bar that changes its label."""

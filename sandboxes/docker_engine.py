@@ -156,7 +156,8 @@ class DockerEngine:
         api = self._api()
         made = api.create_container(
             self._image,
-            [launch.PYTHON, *launch.arguments(limits)],
+            # One user for all containers: a limit on its processes would be one on all of them together.
+            [launch.PYTHON, *launch.arguments(limits, nproc=False)],
             stdin_open=True,
             environment=launch.environment(policy),
             user=f"{launch.USER}:{launch.USER}",

@@ -36,7 +36,7 @@ SKIPPED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "ensurepip", "li
 UNUSED = ("config-", "_tkinter", "_test", "_xxtest", "_ctypes_test")
 EXTRA = ("librt.so.1", "libdl.so.2", "libpthread.so.0", "libutil.so.1", "libstdc++.so.6", "libgcc_s.so.1")
 MOUNTS = ("dev", "proc", "sys", "tmp", "work", "mnt", "etc", "var/tmp", "run")
-LAYOUT = 3
+LAYOUT = 4
 """Raised when the way a tree is laid out changes."""
 
 Notify = Callable[[str], None]
@@ -158,6 +158,8 @@ def _lay_out(root: Path, packages: Sequence[str]) -> None:
     for path in root.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+    for name in ("tmp", "var/tmp"):  # Docker gives a file system in memory the mode of the folder below it
+        (root / name).chmod(0o1777)
     root.chmod(0o755)
 
 

@@ -51,7 +51,8 @@ def leftovers():
 async def test_32_sandboxes_at_once_and_none_knows_the_other(name):
     backend = await open_backend(name)
     before = leftovers()
-    async with Pool(backend, size=PoolLimits(warm=2, most=32)) as pool:
+    # Few processes each: they must not be counted together.
+    async with Pool(backend, limits=Limits(pids=16), size=PoolLimits(warm=2, most=32)) as pool:
 
         async def one(n):
             async with pool.lease() as box:
