@@ -10,7 +10,7 @@ from rich.console import Console
 
 from .. import __version__
 from ..errors import ConfigError, LamarckError
-from . import bench, data, demo, env, evaluate, memory, models, play, sandbox, show
+from . import bench, data, demo, env, evaluate, memory, models, play, sandbox, show, tools
 
 app = typer.Typer(
     name="lamarck",
@@ -30,6 +30,7 @@ app.add_typer(env.app, name="env")
 app.add_typer(memory.app, name="memory")
 app.add_typer(models.app, name="models")
 app.add_typer(sandbox.app, name="sandbox")
+app.add_typer(tools.app, name="tools")
 app.add_typer(bench.app, name="bench")
 
 

@@ -20,7 +20,9 @@ def run(line, folder):
 
 
 def test_every_line_and_example(tmp_path):
-    remembering, own, scripted = (code for language, code in BLOCKS if language == "python")
+    remembering, tool, own, scripted = (code for language, code in BLOCKS if language == "python")
+    [answers] = (code for language, code in BLOCKS if language == "jsonl")
+    (tmp_path / "answers.jsonl").write_text(answers)
     assert len(own.strip().splitlines()) < 20
     (tmp_path / "mine.py").write_text(own)
     (tmp_path / "model.py").write_text(scripted)
@@ -31,7 +33,8 @@ def test_every_line_and_example(tmp_path):
         assert done.returncode == 0, (line, done.stderr)
     assert "2 episodes" in done.stdout and "2 solved" in done.stdout
     (tmp_path / "notes.py").write_text(remembering)
-    for script in ("model.py", "notes.py"):
+    (tmp_path / "tool.py").write_text(tool)
+    for script in ("model.py", "notes.py", "tool.py"):
         subprocess.run([sys.executable, script], cwd=tmp_path, check=True)
 
 
