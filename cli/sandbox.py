@@ -29,6 +29,7 @@ AllowUnsafe = Annotated[
     bool, typer.Option("--allow-unsafe", help="Needed for unsafe-local: code gets all your rights.")
 ]
 ALL = ("docker", "bubblewrap")
+HELD = {True: "held", False: "GOT THROUGH", None: "-"}
 
 
 @app.command()
@@ -208,6 +209,8 @@ def attack(
                 if backend is None and not (await chosen.probe()).available:
                     continue
                 reports.append(await attack(chosen, only=tuple(only or ()), progress=progress))
+            except ValueError as error:
+                raise ConfigError(f"{error}") from None
             finally:
                 await chosen.close()
         return reports
@@ -220,11 +223,17 @@ def attack(
     reports = asyncio.run(go())
     if not reports:
         raise SandboxError("no sandbox works here.", hint="Run: lamarck sandbox doctor", kind="unavailable")
+    escapes = sum(len(report.escapes) for report in reports)
     if as_json:
-        print_json([report.as_dict() for report in reports])
+        tried = sum(row.held is not None for report in reports for row in report.rows)
+        print_json({"attacks": tried, "escapes": escapes, "backends": [report.as_dict() for report in reports]})
     else:
         for report in reports:
-            console().print(report_table(report))
+            table = Table("attack", "what is tried", "", "seen", title=f"{report.backend}, {report.mode}")
+            for row in report.rows:
+                table.add_row(row.name, row.what, HELD[row.held], row.seen, style="red" if row.held is False else "")
+            console().print(table)
+        for report in reports:
             console().print(report.sentence(), markup=False)
-    if any(report.escapes for report in reports):
+    if escapes:
         raise typer.Exit(1)

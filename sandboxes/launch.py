@@ -12,6 +12,8 @@ WORKER = "/usr/lib/lamarck/worker.py"
 PATH = "/usr/bin:/bin"
 USER = 65534
 """Uid and gid inside; nobody's."""
+FIRST_UID, UIDS = 1_200_000_000, 1_000_000
+"""Host users that belong to nobody; each sandbox has its own, so that none can signal or count against another."""
 CANARY = "/proc/sys/kernel/core_pattern"
 """Writable from inside, it runs a program on the host as root."""
 

@@ -35,6 +35,8 @@ DENIED: dict[str, tuple[int, int]] = {
     "fsopen": (430, 430),
     "fspick": (433, 433),
     "init_module": (175, 105),
+    "inotify_init": (253, -1),
+    "inotify_init1": (294, 26),
     "io_uring_enter": (426, 426),
     "io_uring_register": (427, 427),
     "io_uring_setup": (425, 425),
@@ -53,6 +55,8 @@ DENIED: dict[str, tuple[int, int]] = {
     "mount_setattr": (442, 442),
     "move_mount": (429, 429),
     "move_pages": (279, 239),
+    "mq_open": (240, 180),
+    "msgget": (68, 186),
     "name_to_handle_at": (303, 264),
     "nfsservctl": (180, 42),
     "open_by_handle_at": (304, 265),
@@ -69,10 +73,12 @@ DENIED: dict[str, tuple[int, int]] = {
     "quotactl_fd": (443, 443),
     "reboot": (169, 142),
     "request_key": (249, 218),
+    "semget": (64, 190),
     "setdomainname": (171, 162),
     "sethostname": (170, 161),
     "setns": (308, 268),
     "settimeofday": (164, 170),
+    "shmget": (29, 194),
     "swapoff": (168, 225),
     "swapon": (167, 224),
     "syslog": (103, 116),
@@ -84,14 +90,31 @@ DENIED: dict[str, tuple[int, int]] = {
     "ustat": (136, -1),
     "vhangup": (153, 58),
 }
-"""Number of each denied call on x86_64 and aarch64; -1 where it does not exist."""
+"""Number of each denied call on x86_64 and aarch64; -1 where it does not exist.
 
-CLONE, CLONE3, SOCKET, IOCTL = (56, 220), (435, 435), (41, 198), (16, 29)
+Memory, semaphores and queues of System V and queues of POSIX are among them since they outlive every process of a
+sandbox, and so a reset; watching files, since a user has few watchers, whatever sandbox they are in.
+"""
+
+OWN: dict[str, tuple[tuple[int, int], tuple[tuple[int, int], ...]]] = {
+    "ioprio_set": ((251, 30), ((0, 1), (1, 0))),
+    "prlimit64": ((302, 261), ((0, 0),)),
+    "sched_setaffinity": ((203, 122), ((0, 0),)),
+    "sched_setattr": ((314, 274), ((0, 0),)),
+    "sched_setparam": ((142, 118), ((0, 0),)),
+    "sched_setscheduler": ((144, 119), ((0, 0),)),
+    "setpriority": ((141, 140), ((0, 0), (1, 0))),
+}
+"""Calls that change another process's limits, which the supervisor would hand on to the next kernel. Only their form
+for the caller itself is allowed: argument number and the value it must have."""
+
+CLONE, CLONE3, SOCKET, IOCTL, SOCKETPAIR = (56, 220), (435, 435), (41, 198), (16, 29), (53, 199)
 NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)
 """CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET."""
 TERMINAL = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX type into the terminal of whoever holds it."""
-FAMILIES: dict[Network, tuple[int, ...]] = {"none": (1,), "loopback": (1, 2, 10, 16)}
+UNIX = 1
+FAMILIES: dict[Network, tuple[int, ...]] = {"none": (UNIX,), "loopback": (UNIX, 2, 10, 16)}
 """AF_UNIX; and AF_INET, AF_INET6, AF_NETLINK, which Python's socket module asks for its interfaces."""
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
@@ -112,7 +135,16 @@ def machine() -> str:
     return found
 
 
-def bpf(network: Network = "none", architecture: str | None = None) -> bytes:
+def families(network: Network, mounts: bool) -> tuple[int, ...]:
+    """Return the families of sockets that may be made.
+
+    Where a folder of the host is mounted, sockets with a path are none of them: a server of the host may listen in it,
+    and reading is all it takes to connect. Pairs of sockets are made all the same.
+    """
+    return tuple(family for family in FAMILIES[network] if not (mounts and family == UNIX))
+
+
+def bpf(network: Network = "none", architecture: str | None = None, *, mounts: bool = False) -> bytes:
     """Return the filter as the kernel takes it: an array of `struct sock_filter`."""
     audit, _, column = ARCHITECTURES[architecture or machine()]
     code: list[tuple[int, int, int, int]] = []
@@ -147,17 +179,25 @@ def bpf(network: Network = "none", architecture: str | None = None) -> bytes:
         emit(_EQUAL, request, 0, 1)
         fail(errno.EPERM)
     emit(_RETURN, _ALLOW)
-    emit(_EQUAL, SOCKET[column], 0, 2 + 2 * len(FAMILIES[network]))
-    emit(_LOAD, _ARG)
-    for family in FAMILIES[network]:
-        emit(_EQUAL, family, 0, 1)
+    for call, allowed in ((SOCKET, families(network, mounts)), (SOCKETPAIR, (UNIX,))):
+        emit(_EQUAL, call[column], 0, 2 + 2 * len(allowed))
+        emit(_LOAD, _ARG)
+        for family in allowed:
+            emit(_EQUAL, family, 0, 1)
+            emit(_RETURN, _ALLOW)
+        fail(errno.EPERM)
+    for numbers, wanted in OWN.values():
+        emit(_EQUAL, numbers[column], 0, 3 * len(wanted) + 1)
+        for argument, value in wanted:
+            emit(_LOAD, _ARG + 8 * argument)
+            emit(_EQUAL, value, 1, 0)
+            fail(errno.EPERM)
         emit(_RETURN, _ALLOW)
-    fail(errno.EPERM)
     emit(_RETURN, _ALLOW)
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in code)
 
 
-def docker_profile(network: Network = "none", architecture: str | None = None) -> str:
+def docker_profile(network: Network = "none", architecture: str | None = None, *, mounts: bool = False) -> str:
     """Return the same table as Docker's JSON."""
     _, name, column = ARCHITECTURES[architecture or machine()]
     rules: list[dict[str, Any]] = [
@@ -165,11 +205,15 @@ def docker_profile(network: Network = "none", architecture: str | None = None) -
         _rule(["clone3"], number=errno.ENOSYS),
     ]
     rules += [_rule(["clone"], 0, "SCMP_CMP_MASKED_EQ", flag, flag) for flag in NAMESPACES]
-    rules += [_rule(["ioctl"], 1, "SCMP_CMP_EQ", request) for request in TERMINAL]
+    # libseccomp compares 64 bits and the kernel looks at 32: without the mask, a bit above them would hide a request.
+    rules += [_rule(["ioctl"], 1, "SCMP_CMP_MASKED_EQ", 0xFFFFFFFF, request) for request in TERMINAL]
     # libseccomp compares an argument once per rule, so what is between the allowed families gets a rule each.
-    allowed = FAMILIES[network]
-    rules += [_rule(["socket"], 0, "SCMP_CMP_EQ", f) for f in range(max(allowed)) if f not in allowed]
-    rules.append(_rule(["socket"], 0, "SCMP_CMP_GT", max(allowed)))
+    for call, allowed in (("socket", families(network, mounts)), ("socketpair", (UNIX,))):
+        most = max(allowed, default=-1)
+        rules += [_rule([call], 0, "SCMP_CMP_EQ", f) for f in range(max(most, 0)) if f not in allowed]
+        rules.append(_rule([call], 0, "SCMP_CMP_GT", most) if allowed else _rule([call]))
+    for call, (_, wanted) in OWN.items():
+        rules += [_rule([call], argument, "SCMP_CMP_NE", value) for argument, value in wanted]
     return json.dumps({"defaultAction": "SCMP_ACT_ALLOW", "architectures": [name], "syscalls": rules})
 
 

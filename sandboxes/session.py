@@ -109,7 +109,7 @@ class Session:
         files = answer.get("files")
         if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
             raise await self._broken("its list of files is none")
-        return files
+        return [name.encode("utf-8", "replace").decode() for name in files]
 
     async def reset(self) -> None:
         """Forget everything: a fresh interpreter, /work and /tmp empty, no process left."""

@@ -65,7 +65,7 @@ async def test_32_sandboxes_at_once_and_none_knows_the_other(name):
         counts = pool.counts()
         assert counts["leased"] == 64 and counts["in_use"] == 0 and counts["started"] <= 66
     await backend.close()
-    assert leftovers() == before
+    assert not leftovers() - before
 
 
 async def test_what_was_used_is_reset_and_what_went_wrong_is_thrown_away():
@@ -172,7 +172,7 @@ async def test_kill_9_of_the_owner_leaves_nothing(name):
     before = leftovers()
     child = subprocess.Popen([sys.executable, "-c", OWNER, name], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
-    assert len(leftovers() - before) == 3 and _sleepers() == 3
+    assert len(leftovers() - before) >= 3 and _sleepers() == 3
     child.kill()
     child.wait()
     child.stdout.close()
@@ -182,7 +182,7 @@ async def test_kill_9_of_the_owner_leaves_nothing(name):
     assert _sleepers() == 0
     # Empty control groups stay until the next who comes removes them.
     backend = await open_backend(name)
-    assert leftovers() == before
+    assert not leftovers() - before
     await backend.close()
 
 
@@ -310,6 +310,7 @@ def test_the_table_has_the_kernels_numbers():
             "clone": seccomp.CLONE,
             "socket": seccomp.SOCKET,
             "ioctl": seccomp.IOCTL,
+            "socketpair": seccomp.SOCKETPAIR,
         }.items():
             known = resolve(token, name.encode())
             if known >= 0 or numbers[column] >= 0:
@@ -343,6 +344,12 @@ def test_the_filter_decides_as_the_table_says(architecture, network):
     assert all(decide(seccomp.CLONE[column], flag | 17) == eperm for flag in seccomp.NAMESPACES)
     assert decide(seccomp.CLONE[column], 17) == allow and decide(seccomp.IOCTL[column], 1, 0x5412) == eperm
     assert decide(seccomp.IOCTL[column], 1, 0x5413) == allow
+    limit = seccomp.OWN["prlimit64"][0][column]
+    assert decide(limit, 0, 7) == allow and decide(limit, 1, 7) == eperm
+    nice = seccomp.OWN["setpriority"][0][column]
+    assert decide(nice, 0, 0, 5) == allow and decide(nice, 2, 0, 5) == decide(nice, 0, 9, 5) == eperm
+    pairs = [family for family in range(46) if decide(seccomp.SOCKETPAIR[column], family) == allow]
+    assert pairs == [1]
     families = [family for family in range(46) if decide(seccomp.SOCKET[column], family) == allow]
     assert families == ([1] if network == "none" else [1, 2, 10, 16])
     rules = json.loads(seccomp.docker_profile(network, architecture))["syscalls"]

@@ -41,6 +41,7 @@ class Call:
         self.grace = request["grace"]
         self.status, self.lost, self.answer, self.signal = "ok", False, None, None
         self.cpu, self.peak = 0.0, 0
+        self.number = None
         self.program = False
         self.asked = 0  # how often it was told to stop
 
@@ -63,7 +64,7 @@ class Call:
                     if not rest:
                         poll.unregister(fd)
                 elif fd == kernel.answer:
-                    data = self.read(fd)
+                    data = os_read(fd)
                     got += data
                     if not data:
                         poll.unregister(fd)
@@ -88,8 +89,8 @@ class Call:
     def finish(self, kernel, data):
         try:
             answer = parse(data)
-            if not isinstance(answer, dict):
-                raise ValueError("not an object")
+            if not isinstance(answer, dict) or answer.get("number") != self.number:
+                raise ValueError("not an answer to this call")
         except ValueError:
             return self.give_up(kernel, "killed")
         self.answer = answer
@@ -161,14 +162,8 @@ class Call:
     def patience(self):
         return max(0, min(100, int((self.deadline - time.monotonic()) * 1000) + 1))
 
-    def read(self, fd):
-        try:
-            return os.read(fd, 1 << 20)
-        except OSError:
-            return b""
-
     def take(self, fd):
-        data = self.read(fd)
+        data = os_read(fd)
         self.outputs[fd].take(data)
         return bool(data)
 
@@ -197,6 +192,14 @@ class Call:
             if key in answer:
                 done[key] = answer[key]
         return done
+
+
+def os_read(fd):
+    """Return what can be read at once."""
+    try:
+        return os.read(fd, 1 << 20)
+    except OSError:
+        return b""
 
 
 def oom_kills():

@@ -83,14 +83,12 @@ class Kernel:
 
 
 def become_kernel(supervisor, ask, answer, out, err):
-    for fd in supervisor.private:
-        os.close(fd)
     null = os.open("/dev/null", os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (err, 2)):
         os.dup2(source, target, inheritable=True)
-    for fd in (null, out, err):
-        if fd > 2:
-            os.close(fd)
+    low, high = sorted((ask, answer))
+    for first, last in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
+        os.closerange(first, last)
     restore_signals()
     os.setsid()
     prctl(PR_SET_DUMPABLE, 1)
@@ -114,7 +112,7 @@ def become_program(supervisor, request, cwd, feed, out, err):
     try:
         for source, target in ((feed, 0), (out, 1), (err, 2)):
             os.dup2(source, target, inheritable=True)
-        os.closerange(3, 4096)
+        os.closerange(3, 1 << 20)
         restore_signals()
         os.setsid()
         os.chdir(cwd)

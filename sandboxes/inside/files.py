@@ -108,13 +108,42 @@ def listing(places, path, most):
     return dump(sorted(found)).encode()
 
 
-def empty(place):
-    for entry in os.scandir(place) if os.path.isdir(place) else ():
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                empty(entry.path)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
-        except OSError:
-            pass
+def marks(place):
+    """Return what of a folder itself can be changed, to be put back."""
+    return os.stat(place).st_mode & 0o7777
+
+
+def clean(place, mode):
+    """Make a place for files as it was: empty, with its own rights, times and no attributes.
+
+    Folders deeper than a path can say are brought up to the top before they are looked into, so nothing recurses.
+    """
+    own = os.stat(place).st_uid == os.getuid()
+    if own:
+        os.chmod(place, mode | 0o700)
+    number = 0
+    while names := os.listdir(place):
+        before = number
+        for name in names:
+            path = os.path.join(place, name)
+            if not stat.S_ISDIR(os.lstat(path).st_mode):
+                os.unlink(path)
+                continue
+            os.chmod(path, 0o700)
+            for inner in os.listdir(path):
+                below = os.path.join(path, inner)
+                if stat.S_ISDIR(os.lstat(below).st_mode):
+                    os.chmod(below, 0o700)  # a folder that cannot be written cannot be moved
+                    number += 1
+                    os.rename(below, os.path.join(place, f".{os.getpid()}-{number}-{time.monotonic_ns()}"))
+                else:
+                    os.unlink(below)
+            os.rmdir(path)
+        if number == before and len(os.listdir(place)) >= len(names):
+            raise OSError(f"{place} cannot be emptied")
+    if own:
+        for name in os.listxattr(place):
+            if name.startswith("user."):
+                os.removexattr(place, name)
+        os.chmod(place, mode)
+        os.utime(place, (0, 0))
