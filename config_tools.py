@@ -54,7 +54,9 @@ class ToolsConfig(Section):
     documents: str | None = None
     """Folder whose text files `search` looks through."""
     make: bool = False
-    """Let the agent write tools of its own, which are admitted by their tests and live in the run's store."""
+    """Let the agent write tools of its own. They live where its memory lives, or in the run's store without one."""
+    replay: bool = True
+    """Play the task anew with a tool that was just written; where it is then not solved, the tool is refused."""
     calls_per_step: int = Field(default=8, gt=0)
     """Tool calls between two actions; then only acting is offered."""
     calls_per_episode: int = Field(default=100, gt=0)

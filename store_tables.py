@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STORE_SCHEMA = 2
+STORE_SCHEMA = 3
 """Version of the tables below. A change that older code cannot read raises it and adds a step to `MIGRATIONS`."""
 
 METADATA = sa.MetaData()
@@ -148,5 +148,25 @@ SNAPSHOTS = sa.Table(
     sa.Column("visible", sa.Text, nullable=False),
 )
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: ()}
+TOOL_LOG = sa.Table(
+    "tool_log",
+    METADATA,
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.Float, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("tool_id", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("trajectory_id", sa.Text, nullable=False),
+    sa.Column("call_id", sa.Text),
+    sa.Column("payload", sa.Text, nullable=False),
+    sa.Index("tool_log_once", "trajectory_id", "call_id", "event", unique=True),
+)
+"""Append-only: what became of the tools that agents wrote. Their state is a fold over it.
+
+A call of a trajectory brings an event about at most once; `call_id` is missing where no call did.
+"""
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: (), 2: ()}
 """From a schema version to the statements that lead to the next one; tables that are new are made anyway."""

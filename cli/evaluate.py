@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,12 @@ from ..errors import ConfigError
 from ..evals.metrics import Tally, split_hash, tally
 from ..rundir import RunDirectory
 from ..store import Store
+from ..tools.made_convergence import Convergence, convergence
+from ..tools.made_log import ToolLog
 from . import options as o
 from .play import play, prepare, sentence
 from .tables import console, print_json, results_table, totals
+from .wire_made import tools_store
 
 
 def evaluate(
@@ -85,6 +89,7 @@ class Report:
         self.config, self.directory, self.release = config, directory, release
         self.total, self.categories = Tally(), dict[str, Tally]()
         self.task_ids: set[str] = set()
+        self.made: Convergence | None = None
 
     @classmethod
     def of(cls, config: RunConfig, directory: RunDirectory) -> Report:
@@ -98,6 +103,9 @@ class Report:
             report = cls(config, directory, store.get_release(release_id) if release_id else None)
             report.total, report.categories = tally(store.trajectories(run_id=run_id))
             report.task_ids = {trajectory.task.id for trajectory in found}
+        if config.tools.make:
+            with Store.open(tools_store(config, directory), create=False) as tools:
+                report.made = convergence(ToolLog(tools).entries())
         return report
 
     def facts(self) -> dict[str, object]:
@@ -124,7 +132,8 @@ class Report:
     def as_dict(self) -> dict[str, object]:
         """Return facts and figures as JSON-serialisable values."""
         categories = {name: part.as_dict() for name, part in self.categories.items()}
-        return {**self.facts(), "all": self.total.as_dict(), "categories": categories}
+        made = {"made_tools": {**asdict(self.made), "new_per_call": self.made.total}} if self.made else {}
+        return {**self.facts(), "all": self.total.as_dict(), "categories": categories, **made}
 
     def print(self) -> None:
         """Print the table and, under it, where the figures come from."""
@@ -133,5 +142,9 @@ class Report:
         out.print(results_table(f"{self.config.taskset.name} {self.config.taskset.split}", rows))
         facts = {key: value for key, value in self.facts().items() if value is not None}
         for line in totals(self.total):
+            out.print(line, markup=False)
+        if self.made is not None:
+            rate = "-" if self.made.total is None else f"{self.made.total:.3f}"
+            line = f"{self.made.tools} tools made and {self.made.calls} calls of them so far: {rate} new tools per call"
             out.print(line, markup=False)
         out.print("   ".join(f"{key} {value}" for key, value in facts.items()), style="dim", markup=False)

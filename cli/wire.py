@@ -16,6 +16,7 @@ from ..agent.hooks import Hooks
 from ..agent.llms import build_llm
 from ..agent.prompting import Prompts
 from ..agent.remember import Remembering
+from ..agent.replay import Replay
 from ..agent.runner import Event, Runner, RunResult
 from ..agent.tasksets import load_taskset, maker, open_pool
 from ..config import RunConfig, TasksetConfig
@@ -27,6 +28,7 @@ from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
 from ..wheels import Notify
+from .wire_made import Making
 from .wire_tools import budget_of, open_tools
 
 
@@ -68,19 +70,26 @@ async def wired(
             distiller = await build_distiller(config, llm, prompts, memory, stack)
             learning = config.memory.mode == "learn"
             hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()
-        tools = await open_tools(config, stack)
+        pool = open_pool(
+            taskset,
+            make=maker(config.taskset.name, config.taskset.options),
+            # A replay takes a world beside that of the episode it belongs to.
+            size=config.collect.concurrency * (2 if config.tools.make else 1),
+            timeout_s=config.collect.environment_timeout_s,
+        )
+        stack.push_async_callback(pool.close)
+        making = Making(
+            memory.store if memory is not None else store,
+            directory.run_id,
+            frozen=config.memory.mode == "read",
+            replay=Replay(config, llm, pool, prompts),
+        )
+        tools = await open_tools(config, stack, making)
         submit = "submit" in config.tools.builtin
         hooks = replace(hooks, tools=tools, budget=budget_of(config), submit=submit)
         release = release_of(config, llm, prompts, memory)
         store.put_release(release)
         store.put_run(directory.run_id, config=config.model_dump(mode="json"), release_id=release.id)
-        pool = open_pool(
-            taskset,
-            make=maker(config.taskset.name, config.taskset.options),
-            size=config.collect.concurrency,
-            timeout_s=config.collect.environment_timeout_s,
-        )
-        stack.push_async_callback(pool.close)
         saver = stack.enter_context(open_checkpoints(directory.checkpoints_path))
         runner = Runner(
             run_id=directory.run_id,

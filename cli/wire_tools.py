@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import shlex
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
 
 from rich.console import Console
 
-from ..agent.hooks import Toolbox, ToolBudget
+from ..agent.hooks import Hooks, Toolbox, ToolBudget
 from ..config import RunConfig
 from ..config_tools import SandboxConfig
 from ..core import ToolCall
@@ -20,10 +21,16 @@ from ..sandboxes.pool import Pool, PoolLimits
 from ..tools.search import Documents, search_tool
 from ..tools.toolset import Approved, Tools, Toolset, load_tools
 from ..tools.workbench import SANDBOXED, Workbench
+from .wire_made import Making, made_tools, with_candidate
 
 
-async def open_tools(config: RunConfig, stack: AsyncExitStack) -> Toolbox | None:
+async def open_tools(config: RunConfig, stack: AsyncExitStack, making: Making | None = None) -> Toolbox | None:
     """Return what makes the tools of each episode, or None where the configuration names none.
+
+    Args:
+        config: of the run.
+        stack: closes what is opened.
+        making: where tools that the agent writes live; without it, it writes none.
 
     Raises:
         ConfigError: tools do not go with the protocol, or two have the same name.
@@ -49,7 +56,12 @@ async def open_tools(config: RunConfig, stack: AsyncExitStack) -> Toolbox | None
         shared.append(await _mcp(server, stack))
     needed = tuple(name for name in tools.builtin if name in SANDBOXED)
     pool = await open_pool(config.sandbox, stack) if needed or tools.make else None
-    return Workbench(pool=pool, builtin=needed, shared=shared, around=_asked if tools.approve else None)
+    bench = Workbench(pool=pool, builtin=needed, shared=shared, around=_asked if tools.approve else None)
+    if not tools.make or making is None or pool is None:
+        return bench
+    hooks = Hooks(budget=budget_of(config), submit="submit" in tools.builtin)
+    taken = frozenset(spec.name for toolset in shared for spec in toolset.specs())
+    return bench.with_more(made_tools(making, config, pool, taken, partial(with_candidate, hooks, bench)))
 
 
 def budget_of(config: RunConfig) -> ToolBudget:

@@ -113,7 +113,8 @@ class Session:
 
     async def reset(self) -> None:
         """Forget everything: a fresh interpreter, /work and /tmp empty, no process left."""
-        if (answer := await self._ask({"op": "reset"}, FILE_S)).get("ok") is None:
+        answer = await self._ask({"op": "reset"}, FILE_S, hello=True)
+        if answer.get("hello") != 1:
             raise await self._broken(f"it cannot be reset: {answer.get('fail')!s:.200}")
         self.touched = self.spoiled = False
 
@@ -166,7 +167,7 @@ class Session:
         bounds = {"timeout": wall, "grace": limits.grace_s, "output": limits.output, "flood": limits.flood}
         return {"op": op, "value": limits.value, **bounds, **request}
 
-    async def _ask(self, request: dict[str, Any], seconds: float) -> dict[str, Any]:
+    async def _ask(self, request: dict[str, Any], seconds: float, *, hello: bool = False) -> dict[str, Any]:
         async with self._lock:
             if self._closed:
                 raise SandboxError(f"sandbox {self.id} takes no calls: {self._closed}.", kind="closed")
@@ -191,6 +192,8 @@ class Session:
                 answer = parse(line)
             except SandboxError as error:
                 raise await self._broken(error.message, "protocol") from error
+            if hello and answer.get("hello") == 1:
+                return answer
             if answer.get("id") != self.calls or answer.keys() - {"id", "ok", "fail"}:
                 raise await self._broken("it answered another question", "protocol")
             return answer

@@ -89,6 +89,37 @@ async def test_what_was_used_is_reset_and_what_went_wrong_is_thrown_away():
     await backend.close()
 
 
+SCAN = """
+import re
+found, size = 0, 0
+with open("/proc/self/maps") as maps, open("/proc/self/mem", "rb") as memory:
+    for line in maps:
+        first, last = (int(end, 16) for end in line.split()[0].split("-"))
+        if line.split()[1].startswith("rw"):
+            memory.seek(first)
+            data = memory.read(last - first)
+            found, size = found + len(re.findall(rb"planted[-][0-9a-f]{16}", data)), size + len(data)
+found, size > 1_000_000
+"""
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+async def test_a_reset_leaves_nothing_in_memory(name):
+    """A kernel is a fork of the supervisor, through whose hands code and files went."""
+    backend = await open_backend(name)
+    async with await backend.create() as box:
+        secret = "planted" + "-0123456789abcdef"
+        for _ in range(20):
+            await box.run(f"kept = '{secret}' * 100")
+            await box.exec(["cat"], stdin=secret.encode() * 1000)
+            await box.write_file("a", secret.encode() * 1000)
+            await box.read_file("a")
+        assert (await box.run(SCAN)).value != "(0, True)"  # the scan finds what is there
+        await box.reset()
+        assert (await box.run(SCAN)).value == "(0, True)"
+    await backend.close()
+
+
 async def test_who_asks_for_more_waits_and_then_is_told():
     backend = Bubblewrap()
     async with Pool(backend, size=PoolLimits(warm=0, most=1, patience_s=0.2)) as pool:

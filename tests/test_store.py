@@ -258,18 +258,22 @@ def test_a_newer_schema_is_refused(url):
         Store.open(url)
 
 
-def test_an_older_store_is_brought_up_to_date(url):
+@pytest.mark.parametrize(
+    ("schema", "missing"),
+    [(1, ("items", "item_log", "vectors", "memory", "memory_snapshots", "tool_log")), (2, ("tool_log",))],
+)
+def test_an_older_store_is_brought_up_to_date(url, schema, missing):
     with Store.open(url) as store:
         store.finish(trajectory(0))
         before = store.counts()
         with store._engine.begin() as connection:
-            for table in ("items", "item_log", "vectors", "memory", "memory_snapshots"):
+            for table in missing:
                 connection.execute(sa.text(f"drop table {table}"))
-            connection.execute(sa.text("update meta set value = '1' where key = 'schema'"))
+            connection.execute(sa.text(f"update meta set value = '{schema}' where key = 'schema'"))
     with Store.open(url) as store:
         assert store.counts() == before
         assert store.select("SELECT value FROM meta WHERE key = ?", ["schema"]) == [(str(STORE_SCHEMA),)]
-        assert store.select("SELECT count(*) FROM items") == [(0,)]
+        assert store.select("SELECT count(*) FROM items") == store.select("SELECT count(*) FROM tool_log") == [(0,)]
         with pytest.raises(StoreError, match=r"reading: .*nowhere"):
             store.select("SELECT 1 FROM nowhere")
 

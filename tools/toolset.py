@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..core import ToolCall, ToolSpec
 from ..errors import ConfigError
@@ -22,6 +22,23 @@ class Toolset(Protocol):
 
     async def call(self, call: ToolCall) -> ToolCall:
         """Run a call and return it with its result or error."""
+        ...
+
+
+@runtime_checkable
+class Knowing(Protocol):
+    """A toolset that takes calls by names it does not offer."""
+
+    def specs(self) -> Sequence[ToolSpec]:
+        """Return what the model is told."""
+        ...
+
+    async def call(self, call: ToolCall) -> ToolCall:
+        """Run a call."""
+        ...
+
+    def knows(self, name: str) -> bool:
+        """Say whether a call of this name is for it."""
         ...
 
 
@@ -75,9 +92,12 @@ class Joined:
         return [spec for toolset in self._toolsets for spec in toolset.specs()]
 
     async def call(self, call: ToolCall) -> ToolCall:
-        """Run a call in the toolset that has its tool."""
+        """Run a call in the toolset that has its tool, or else in one that knows it by an old name."""
         for toolset in self._toolsets:
             if any(spec.name == call.name for spec in toolset.specs()):
+                return await toolset.call(call)
+        for toolset in self._toolsets:
+            if isinstance(toolset, Knowing) and toolset.knows(call.name):
                 return await toolset.call(call)
         return unknown(call, self.specs())
 

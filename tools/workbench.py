@@ -66,6 +66,13 @@ class Workbench:
         self._more = tuple(more)
         self._around = around
 
+    def with_more(self, *more: More) -> Workbench:
+        """Return one with further tools."""
+        everything = (*self._more, *more)
+        return Workbench(
+            pool=self._pool, builtin=self._builtin, shared=self._shared, more=everything, around=self._around
+        )
+
     @asynccontextmanager
     async def session(self, task: Task, trajectory_id: str) -> AsyncIterator[EpisodeTools]:
         """Open the tools of one episode."""
