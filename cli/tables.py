@@ -80,6 +80,10 @@ def totals(tally: Tally) -> list[str]:
         f"{tally.usage.cost_usd:.4f} USD",
         f"of {tally.steps:,} steps: {invalid}",
     ]
+    if tally.tool_calls:
+        share = 100 * tally.tool_errors / tally.tool_calls
+        each = 1000 * tally.tool_seconds / tally.tool_calls
+        lines.append(f"{tally.tool_calls:,} tool calls of {each:.0f} ms, {share:.1f} % of them failed")
     if tally.stops:
         lines.append("ended by: " + ", ".join(f"{kind} {n}" for kind, n in tally.stops.most_common()))
     if tally.failed:

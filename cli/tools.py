@@ -150,7 +150,9 @@ def made(
         return
     if as_json:
         tools = [{**v.tool.model_dump(mode="json"), "version": v.version, "status": v.status} for v in rows]
-        print_json({"tools": tools, "proposed": shelf.proposed, "refused": shelf.refused, **asdict(figure)})
+        print_json(
+            {"tools": tools, "proposed": shelf.proposed, "refused": shelf.refused, "convergence": asdict(figure)}
+        )
         return
     table = Table("tool", "version", "status", "calls", "failed", "description")
     for v in rows:

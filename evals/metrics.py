@@ -58,6 +58,10 @@ class Tally:
     """Episodes whose environment never said whether they succeeded."""
     failed: int = 0
     steps: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    """Tool calls that the model was told had failed."""
+    tool_seconds: float = 0.0
     success_steps: int = 0
     score: float = 0.0
     seconds: float = 0.0
@@ -77,6 +81,10 @@ class Tally:
         self.seconds += trajectory.seconds
         self.stops[trajectory.stop] += 1
         self.validity.update(step.validity for step in trajectory.steps)
+        for call in (call for step in trajectory.steps for call in step.tool_calls):
+            self.tool_calls += 1
+            self.tool_errors += call.error is not None
+            self.tool_seconds += call.seconds
         if trajectory.success is None:
             self.unknown += 1
         elif trajectory.success:
@@ -128,6 +136,9 @@ class Tally:
             "usage": self.usage.model_dump(),
             "invalid": self.invalid(),
             "stops": dict(self.stops),
+            "tool_calls": self.tool_calls,
+            "tool_errors": self.tool_errors,
+            "tool_seconds": self.tool_seconds,
             "grammars": dict(self.grammars),
         }
 

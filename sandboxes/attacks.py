@@ -23,6 +23,7 @@ from . import (
     attacks_files,
     attacks_network,
     attacks_protocol,
+    attacks_reset,
     attacks_resources,
     cgroups,
 )
@@ -37,6 +38,7 @@ ATTACKS: tuple[Attack, ...] = (
     *attacks_calls.ATTACKS,
     *attacks_network.ATTACKS,
     *attacks_files.ATTACKS,
+    *attacks_reset.ATTACKS,
     *attacks_protocol.ATTACKS,
 )
 SETTLE_S = 5.0

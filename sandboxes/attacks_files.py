@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SandboxError, ToolError
-from .attacks_target import LIMITS, Attack, Escape, Target, Unjudged, arm, told, truthful
+from .attacks_target import LIMITS, Attack, Escape, Target, Unjudged, told, truthful
 from .limits import MIB, Policy
 from .sandbox import Sandbox
 
@@ -227,71 +225,6 @@ def _heard(ear: int) -> bytes:
         return b""
 
 
-# --- what a reset must undo -----------------------------------------------------------------------------------------
-
-
-async def _reset(sandbox: Sandbox) -> str:
-    """Reset; a sandbox that ends because it cannot be reset is as good."""
-    try:
-        await asyncio.wait_for(sandbox.reset(), 20)
-    except SandboxError as error:
-        if sandbox.alive:
-            raise Escape(f"it cannot be reset ({error.message[:80]}), and goes on") from error
-        return f"it cannot be reset, and has ended ({error.message[:80]})"
-    return ""
-
-
-async def _nest(target: Target) -> str:
-    async with target.sandbox("files") as sandbox:
-        depth = await told(sandbox, "nest('/work', 5000)")
-        began = time.monotonic()
-        await _tool(sandbox.list_files())
-        if ended := await _reset(sandbox):
-            raise Escape(ended)
-        left = await told(sandbox, "__import__('os').listdir('/work')")
-        if left:
-            raise Escape(f"after a reset {left} is left")
-        return f"{depth} folders deep, gone in {time.monotonic() - began:.2f} s"
-
-
-async def _hidden(target: Target) -> str:
-    secret = secrets.token_hex(8)
-    async with target.sandbox("files") as sandbox:
-        for folder in ("/work", "/tmp", "/dev/shm"):
-            await told(sandbox, f"hide({folder!r}, {secret!r})")
-        if ended := await _reset(sandbox):
-            return ended
-        await arm(sandbox, "files")
-        for folder in ("/work", "/tmp", "/dev/shm"):
-            if found := await told(sandbox, f"found_hidden({folder!r})"):
-                raise Escape(f"after a reset {folder} holds {found!s:.80}")
-        return "a folder without rights is emptied"
-
-
-async def _locked(target: Target) -> str:
-    async with target.sandbox("files") as sandbox:
-        locked = await told(sandbox, "lock_places()")
-        if ended := await _reset(sandbox):
-            return ended
-        for folder in ("/work", "/tmp", "/dev/shm"):
-            done = await sandbox.run(f"open('{folder}/new', 'w').close()")
-            if not done.ok:
-                raise Escape(f"after a reset nothing can be written to {folder}: {done.status}")
-        return f"{locked}; after a reset all can be written"
-
-
-async def _marked(target: Target) -> str:
-    secret = secrets.token_hex(8)
-    async with target.sandbox("files") as sandbox:
-        marked = await told(sandbox, f"mark_places({secret!r})")
-        if ended := await _reset(sandbox):
-            return ended
-        await arm(sandbox, "files")
-        if secret in str(await told(sandbox, "marks()")):
-            raise Escape("after a reset a folder's attributes still hold a secret")
-        return f"{marked}; none after a reset"
-
-
 ATTACKS = (
     Attack("file-links", "lead the host's reads and writes out by links", _links),
     Attack("file-paths", "lead them out by paths: above, absolute, 10,000 long, with a zero byte", _paths),
@@ -304,8 +237,4 @@ ATTACKS = (
     Attack("mount-read-only", "change a folder that is mounted for reading", _mount),
     Attack("mount-socket", "connect to a socket in a folder that is mounted for reading", _mount_socket),
     Attack("mount-pipe", "write to a pipe in a folder that is mounted for reading", _mount_pipe),
-    Attack("reset-nest", "nest 5,000 folders, deeper than a path can say", _nest),
-    Attack("reset-hidden", "hide files from a reset in folders without rights", _hidden),
-    Attack("reset-locked", "take the rights from /work and /tmp", _locked),
-    Attack("reset-marks", "keep a secret in the attributes of /work", _marked),
 )

@@ -11,8 +11,9 @@ from pathlib import Path
 from . import seccomp
 from .attacks_calls import REFUSED
 from .attacks_target import Attack, Escape, Target, Unjudged, arm, told, truthful
-from .limits import Network, Policy
+from .limits import MIB, Network, Policy
 
+ROOM = 1024 * MIB
 SOCKETPAIR = (53, 199)
 """Its number on x86_64 and aarch64."""
 
@@ -112,7 +113,8 @@ async def _neighbour_starved(target: Target) -> str:
 
 
 async def _neighbour_crowded(target: Target) -> str:
-    async with target.sandbox("resources") as one, target.sandbox("resources") as two:
+    # Room for a watchdog that counts what processes share once for each.
+    async with target.sandbox("resources", memory=ROOM) as one, target.sandbox("resources", memory=ROOM) as two:
         first = await told(one, "hog(1500)")
         second = await told(two, "fork_bomb(40)")
         if second < 40:

@@ -133,7 +133,9 @@ async def _litter(target: Target) -> str:
 
 async def _kept_full(code: str, target: Target) -> str:
     """Use something up and leave it so: the host's own calls fail in an orderly way, and a reset gives it back."""
-    async with target.sandbox("resources", wall_s=2) as sandbox:
+    # A watchdog counts what processes share once for each, so that many need room.
+    memory = 1024 * MIB if code.startswith("hog") else LIMITS.memory
+    async with target.sandbox("resources", wall_s=2, memory=memory) as sandbox:
         said = await told(sandbox, code)
         seen = []
         for call in (sandbox.write_file("/work/new", b"x" * MIB), sandbox.read_file("/work/new")):

@@ -122,8 +122,8 @@ async def truthful(sandbox: Sandbox) -> str:
     Raises:
         Escape: it says something else.
     """
-    said = "the next call is true"
-    for attempt in range(3):
+    said, lost = "the next call is true", 0
+    for _ in range(4):
         left, right = secrets.randbelow(10**6), secrets.randbelow(10**6)
         try:
             done = await sandbox.run(f"{left} * {right}")
@@ -133,7 +133,8 @@ async def truthful(sandbox: Sandbox) -> str:
             return f"the sandbox has ended ({error.kind})"
         if done.value == str(left * right):
             continue
-        if not done.state_lost or attempt == 2:
+        lost += 1
+        if not done.state_lost or lost > 2:
             raise Escape(f"the next call answered {done.value!r:.60} ({how(done)})")
         said = "its state is lost, the next call is true"
     return said

@@ -18,9 +18,9 @@ def lamarck(*arguments, code=0, cwd=HERE, **environment):
     return done
 
 
-def complaint(*arguments, code=2, **environment):
+def complaint(*arguments, code=2, cwd=HERE, **environment):
     """Return the one line that a wrong request is answered with."""
-    done = lamarck(*arguments, code=code, **environment)
+    done = lamarck(*arguments, code=code, cwd=cwd, **environment)
     lines = [line for line in done.stderr.splitlines() if line.strip()]
     assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
     return lines[0]
