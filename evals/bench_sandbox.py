@@ -8,13 +8,12 @@ import importlib.metadata
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from ..errors import SandboxError
 from ..sandboxes.choose import make_backend
 from ..sandboxes.limits import MIB, Limits, Policy
-from ..sandboxes.processes import descendants
+from ..sandboxes.processes import descendants, proportional
 from ..sandboxes.sandbox import Backend, Sandbox
 
 Progress = Callable[[str, int, int], None]
@@ -143,12 +142,7 @@ async def _many(backend: Backend) -> dict[str, float]:
 def _weight(sandbox: Any) -> int:
     """Return the proportional set size of all processes of a sandbox that are ours to see, in bytes."""
     pid = getattr(sandbox._channel, "pid", None)
-    total = 0
-    for each in [pid, *descendants(pid)] if pid is not None else []:
-        with contextlib.suppress(OSError):
-            found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{each}/smaps_rollup").read_text(), re.MULTILINE)
-            total += int(found[1]) * 1024 if found else 0
-    return total
+    return sum(map(proportional, [pid, *descendants(pid)])) if pid is not None else 0
 
 
 async def _docker_exec(backend: Any) -> dict[str, float]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 
-from ..errors import SandboxError
+from ..errors import SandboxError, ToolError
 from .attacks_target import Attack, Escape, Target, arm, told
 from .sandbox import Sandbox
 
@@ -26,7 +27,8 @@ async def _nest(target: Target) -> str:
     async with target.sandbox("files") as sandbox:
         depth = await told(sandbox, "nest('/work', 5000)")
         began = time.monotonic()
-        await sandbox.list_files()
+        with contextlib.suppress(ToolError):
+            await sandbox.list_files()
         if ended := await _reset(sandbox):
             raise Escape(ended)
         left = await told(sandbox, "__import__('os').listdir('/work')")

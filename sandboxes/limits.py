@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -99,3 +100,21 @@ class Policy:
                 raise SandboxError(f"mount {inside!r} is not a path below /mnt.", kind="limits")
             if not Path(outside).is_dir():
                 raise SandboxError(f"mount {inside}: there is no folder {outside}.", kind="limits")
+            if special := _special(Path(outside)):
+                raise SandboxError(
+                    f"mount {inside}: {special} is a socket, pipe or device, which a read-only mount does not guard.",
+                    kind="limits",
+                )
+
+
+def _special(folder: Path) -> str:
+    """Return what below a folder is neither file, folder nor link; or nothing."""
+    left = [folder]
+    while left:
+        with os.scandir(left.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False) and not entry.is_symlink():
+                    return entry.path
+    return ""

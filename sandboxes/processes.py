@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 from collections.abc import Sequence
@@ -129,6 +130,9 @@ class Process:
             tree = descendants(self.pid)
             if sum(resident(pid) for pid in tree) <= limit:
                 continue
+            # Pages that forks share are counted once each there; asking exactly is dear, so only now.
+            if sum(proportional(pid) for pid in tree) <= limit:
+                continue
             # The worker itself is the first Python below the launcher, and says what became of the rest.
             worker = next((index for index, pid in enumerate(tree) if command(pid).startswith("python")), len(tree))
             self._watched_ooms += 1
@@ -158,6 +162,17 @@ def resident(pid: int) -> int:
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") - _file_backed(pid)
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def proportional(pid: int) -> int:
+    """Return the memory of a process with what it shares divided among those it shares it with, in bytes."""
+    try:
+        found = re.search(r"^Pss:\s+(\d+)", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
+    except PermissionError:
+        return resident(pid)  # the worker lets nobody look
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else resident(pid)
 
 
 def command(pid: int) -> str:

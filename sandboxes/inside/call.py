@@ -91,7 +91,11 @@ class Call:
             answer = parse(data)
             if not isinstance(answer, dict) or answer.get("number") != self.number:
                 raise ValueError("not an answer to this call")
-        except ValueError:
+            error = answer.get("error") or {"type": "", "message": "", "traceback": ""}
+            texts = [answer.get("value") or "", *(error[key] for key in ("type", "message", "traceback"))]
+            if not all(isinstance(text, str) for text in texts):
+                raise ValueError("not texts")
+        except (ValueError, RecursionError, TypeError, KeyError):
             return self.give_up(kernel, "killed")
         self.answer = answer
         self.drain()

@@ -90,6 +90,8 @@ def become_kernel(supervisor, ask, answer, out, err):
     for first, last in ((3, low), (low + 1, high), (high + 1, 1 << 20)):
         os.closerange(first, last)
     restore_signals()
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # as Python has them: an error that can be caught, not the end
+        signal.signal(number, signal.SIG_IGN)
     os.setsid()
     prctl(PR_SET_DUMPABLE, 1)
     try:

@@ -98,13 +98,22 @@ def listing(places, path, most):
     root, found, size = allowed(places, path), [], 0
     if not os.path.isdir(root):
         raise NotADirectoryError(f"there is no folder {path}")
-    for folder, _, names in os.walk(root):
-        for name in names:
-            entry = os.path.relpath(os.path.join(folder, name), root)
-            size += len(entry) + 8
+    folders = [""]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(os.path.join(root, folder)))
+        except OSError:
+            continue  # without rights, or deeper than a path can say
+        for entry in entries:
+            name = os.path.join(folder, entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(name)
+                continue
+            size += len(name) + 8
             if size > most:
                 raise OverflowError(f"the list of files in {path} is larger than {most} bytes")
-            found.append(entry)
+            found.append(name)
     return dump(sorted(found)).encode()
 
 

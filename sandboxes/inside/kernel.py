@@ -51,7 +51,8 @@ class Cells:
             finally:
                 self.running = False
             if text is not None:
-                answer["value"], cut = text[:limit], len(text) > limit
+                # The methods of `str` itself: a text may be of a class that lies about its parts.
+                answer["value"], cut = str.__getitem__(text, slice(limit)), str.__len__(text) > limit
                 if cut:
                     answer["cut"] = True
         except Interrupt:
@@ -118,6 +119,7 @@ def serve(ask, answer):
     sys.path[:] = [os.getcwd(), *(path for path in sys.path if path != os.path.dirname(__file__)), site]
     sys.argv = [""]
     signal.signal(signal.SIGINT, cells.interrupt)
+    sys.stdout.reconfigure(line_buffering=True)  # what was printed before a hard time-out is not lost
     while True:
         (size,) = struct.unpack("<I", receive(ask, 4))
         request = parse(receive(ask, size))
