@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import io
 import itertools
 import os
 import socket
-import struct
 import tarfile
 import tempfile
 import time
@@ -24,7 +22,7 @@ from typing import Any, TypeVar
 
 from ..errors import SandboxError
 from . import cgroups, launch, rootfs
-from .channel import LINE, Streams
+from .attached import Attached, Started, shut
 from .limits import Limits, Policy
 from .result import Capabilities
 from .sandbox import Probe
@@ -65,7 +63,7 @@ class DockerEngine:
         self._offset = int.from_bytes(os.urandom(4))
         self._first_uid, self._uids = launch.FIRST_UID, launch.UIDS
         self._live: set[Session] = set()
-        self._starts: set[asyncio.Future[_Started]] = set()
+        self._starts: set[asyncio.Future[Started]] = set()
         self._ends: set[asyncio.Future[None]] = set()
 
     async def probe(self) -> Probe:
@@ -149,7 +147,7 @@ class DockerEngine:
         try:
             await attached.open(channel.raw, channel.keep)
         except BaseException:
-            _shut(channel.keep)
+            shut(channel.keep)
             await asyncio.shield(self._end(channel.ident))
             raise
         session = Session(attached, backend=self.name, guarantee="isolated", limits=limits, policy=policy)
@@ -157,7 +155,7 @@ class DockerEngine:
         self._live = {other for other in self._live if other.alive} | {session}
         return session
 
-    def _run(self, limits: Limits, policy: Policy, options: dict[str, Any], uid: int) -> _Started:
+    def _run(self, limits: Limits, policy: Policy, options: dict[str, Any], uid: int) -> Started:
         api = self._api()
         made = api.create_container(
             self._image,
@@ -183,16 +181,16 @@ class DockerEngine:
                 )
         except BaseException:
             if keep is not None:
-                _shut(keep)
+                shut(keep)
             with contextlib.suppress(Exception):
                 _remove(api, ident)
             raise
-        return _Started(ident, raw, keep)
+        return Started(ident, raw, keep)
 
-    def _abandon(self, starting: asyncio.Future[_Started]) -> None:
+    def _abandon(self, starting: asyncio.Future[Started]) -> None:
         if not starting.cancelled() and starting.exception() is None:
             started = starting.result()
-            _shut(started.keep)
+            shut(started.keep)
             self._ends.add(task := asyncio.ensure_future(self._end(started.ident)))
             task.add_done_callback(self._ends.discard)
 
@@ -252,96 +250,6 @@ class DockerEngine:
             raise SandboxError(f"the Docker engine failed: {text}", hint=HINT, kind="engine") from error
 
 
-class _Started:
-    """A container that runs, and the socket to its worker."""
-
-    def __init__(self, ident: str, raw: socket.socket, keep: io.IOBase) -> None:
-        self.ident, self.raw, self.keep = ident, raw, keep
-
-
-class Attached:
-    """A channel over a container's attach socket, whose frames say which stream they belong to.
-
-    Args:
-        ident: of the container.
-        end: removes it.
-    """
-
-    def __init__(self, ident: str, end: Callable[[str], Any]) -> None:
-        self._ident = ident
-        self._end = end
-        self._streams: Streams | None = None
-        self._keep: Any = None
-        self._raw = bytearray()
-        self._out = bytearray()
-        self._searched = 0
-        self._words = b""
-
-    async def open(self, raw: socket.socket, keep: Any) -> None:
-        """Take the socket over."""
-        raw.setblocking(False)
-        self._keep = keep  # the SDK's response closes the socket when it is collected
-        self._streams = Streams(*await asyncio.open_connection(sock=raw, limit=LINE))
-
-    async def send(self, data: bytes) -> None:
-        """Write bytes."""
-        assert self._streams is not None
-        await self._streams.send(data)
-
-    async def line(self) -> bytes:
-        """Return the next line, or nothing at the end."""
-        assert self._streams is not None
-        reader = self._streams.reader
-        while True:
-            end = self._out.find(b"\n", self._searched)
-            if end >= 0:
-                line = bytes(self._out[: end + 1])
-                del self._out[: end + 1]
-                self._searched = 0
-                return line
-            self._searched = len(self._out)
-            if self._searched + len(self._raw) > 2 * LINE:
-                raise SandboxError("a sandbox answered a line without end.", kind="protocol")
-            try:
-                data = await reader.read(1 << 16)
-            except OSError:
-                return b""
-            if not data:
-                return b""
-            self._frames(data)
-
-    def _frames(self, data: bytes) -> None:
-        """Sort bytes into the streams they belong to."""
-        self._raw += data
-        at = 0
-        while len(self._raw) >= at + 8:
-            stream, size = struct.unpack_from(">BxxxI", self._raw, at)
-            if len(self._raw) < at + 8 + size:
-                break
-            part = self._raw[at + 8 : at + 8 + size]
-            at += 8 + size
-            if stream == 1:
-                self._out += part
-            else:
-                self._words = (self._words + part)[:2000]
-        del self._raw[:at]
-
-    async def kill(self) -> None:
-        """Remove the container with all that runs in it."""
-        if self._streams is not None:
-            await self._streams.close()
-        _shut(self._keep)
-        await self._end(self._ident)
-
-    async def oom_kills(self) -> int:
-        """Return nothing: the worker reads its own control group."""
-        return 0
-
-    async def last_words(self) -> str:
-        """Return the first line of the worker's stderr."""
-        return (self._words.decode("utf-8", "replace").strip().splitlines() or [""])[0][:300]
-
-
 def _reach(url: str) -> None:
     """Check that an engine listens; the SDK leaves its socket open where none does.
 
@@ -387,13 +295,6 @@ def _options(limits: Limits, policy: Policy, runtime: str | None, uid: int) -> d
         "auto_remove": True,
         **({"runtime": runtime} if runtime else {}),
     }
-
-
-def _shut(keep: Any) -> None:
-    """Close an attach socket: both the SDK's file and the socket below it, which each keep it open."""
-    for side in (keep, getattr(keep, "_sock", keep)):
-        with contextlib.suppress(OSError, AttributeError):
-            side.close()
 
 
 def _remove(api: Any, ident: str) -> None:

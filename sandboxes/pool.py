@@ -6,20 +6,17 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from types import TracebackType
-from typing import TypeVar
 
 from ..errors import SandboxError
+from .lease import RETRIED, Kept, Lease
 from .limits import Limits, Policy
 from .result import ExecResult
-from .sandbox import Backend, Sandbox
+from .sandbox import Backend
 
-T = TypeVar("T")
 log = logging.getLogger("lamarck.sandboxes")
-RETRIED = frozenset({"died", "protocol", "timeout", "start", "engine"})
-"""Failures of a sandbox after which a fresh one may do better."""
 STARTING = 4
 """Sandboxes that are started at once."""
 
@@ -63,13 +60,6 @@ class PoolCounts:
     """Seconds that all who asked have waited together."""
 
 
-@dataclass
-class _Kept:
-    sandbox: Sandbox
-    born: float
-    uses: int = 0
-
-
 class Pool:
     """Sandboxes of one kind, shared by many tasks. Use it with `async with`.
 
@@ -96,7 +86,7 @@ class Pool:
         self.policy = policy or Policy()
         self.size = size or PoolLimits()
         self._counts = PoolCounts()
-        self._idle: list[_Kept] = []
+        self._idle: list[Kept] = []
         self._places = asyncio.Semaphore(self.size.most)
         self._starts = asyncio.Semaphore(STARTING)
         self._refills: set[asyncio.Task[None]] = set()
@@ -125,7 +115,7 @@ class Pool:
             SandboxError: kind `busy`, none came free in time; kind `closed`; or what starting one raised.
         """
         kept = await self._take()
-        lease = Lease(self, kept)
+        lease = Lease(self.replace, kept)
         try:
             yield lease
         finally:
@@ -148,7 +138,7 @@ class Pool:
         idle, self._idle = self._idle, []
         await asyncio.gather(*(kept.sandbox.kill() for kept in idle))
 
-    async def fresh(self) -> _Kept:
+    async def fresh(self) -> Kept:
         """Start a sandbox.
 
         Raises:
@@ -159,7 +149,7 @@ class Pool:
                 try:
                     sandbox = await self.backend.create(self.limits, self.policy)
                     self._counts.started += 1
-                    return _Kept(sandbox, time.monotonic())
+                    return Kept(sandbox, time.monotonic())
                 except SandboxError as error:
                     if attempt == 2 or error.kind not in RETRIED:
                         raise
@@ -168,14 +158,14 @@ class Pool:
                     await asyncio.sleep(0.2)
         raise AssertionError
 
-    async def replace(self, kept: _Kept) -> _Kept:
+    async def replace(self, kept: Kept) -> Kept:
         """Throw a sandbox away and start another in its place."""
         self._counts.thrown_away += 1
         self._counts.retried += 1
         await kept.sandbox.kill()
         return await self.fresh()
 
-    async def _take(self) -> _Kept:
+    async def _take(self) -> Kept:
         began = time.monotonic()
         if self._closed:
             raise SandboxError("the sandbox pool is closed.", kind="closed")
@@ -200,7 +190,7 @@ class Pool:
         self._refill()
         return kept
 
-    async def _ready(self) -> _Kept:
+    async def _ready(self) -> Kept:
         """Return a warm sandbox that answers, or a new one."""
         while self._idle or self._refills:
             if not self._idle:
@@ -219,7 +209,7 @@ class Pool:
             return kept
         return await self.fresh()
 
-    async def _give_back(self, kept: _Kept) -> None:
+    async def _give_back(self, kept: Kept) -> None:
         try:
             if not await self._clean(kept):
                 self._counts.thrown_away += 1
@@ -227,7 +217,7 @@ class Pool:
         finally:
             self._freed()
 
-    async def _clean(self, kept: _Kept) -> bool:
+    async def _clean(self, kept: Kept) -> bool:
         """Make a sandbox as new; say whether the next one may have it."""
         sandbox, old = kept.sandbox, time.monotonic() - kept.born > self.size.life_s
         if self._closed or old or kept.uses >= self.size.uses or not sandbox.alive or sandbox.spoiled:
@@ -267,66 +257,3 @@ class Pool:
             await kept.sandbox.kill()
         else:
             self._idle.append(kept)
-
-
-class Lease:
-    """A sandbox for a while. One that fails before anything was kept in it is replaced, once, unseen.
-
-    Args:
-        pool: where another one comes from.
-        kept: the first.
-    """
-
-    def __init__(self, pool: Pool, kept: _Kept) -> None:
-        self._pool = pool
-        self.kept = kept
-        self._replaced = False
-
-    @property
-    def sandbox(self) -> Sandbox:
-        """The sandbox as it is now."""
-        return self.kept.sandbox
-
-    async def run(self, code: str, *, timeout_s: float | None = None) -> ExecResult:
-        """Run Python code; see `Sandbox`."""
-        return await self._do(lambda sandbox: sandbox.run(code, timeout_s=timeout_s))
-
-    async def exec(
-        self,
-        argv: Sequence[str],
-        *,
-        stdin: bytes = b"",
-        cwd: str = "/work",
-        env: Mapping[str, str] | None = None,
-        timeout_s: float | None = None,
-    ) -> ExecResult:
-        """Run a program; see `Sandbox`."""
-        return await self._do(lambda s: s.exec(argv, stdin=stdin, cwd=cwd, env=env, timeout_s=timeout_s))
-
-    async def write_file(self, path: str, data: bytes) -> None:
-        """Write a file; see `Sandbox`."""
-        await self._do(lambda sandbox: sandbox.write_file(path, data))
-
-    async def read_file(self, path: str) -> bytes:
-        """Return a file; see `Sandbox`."""
-        return await self._do(lambda sandbox: sandbox.read_file(path))
-
-    async def list_files(self, path: str = "/work") -> list[str]:
-        """Return the files below a folder; see `Sandbox`."""
-        return await self._do(lambda sandbox: sandbox.list_files(path))
-
-    async def reset(self) -> None:
-        """Forget everything; see `Sandbox`."""
-        await self._do(lambda sandbox: sandbox.reset())
-
-    async def _do(self, call: Callable[[Sandbox], Awaitable[T]]) -> T:
-        try:
-            return await call(self.sandbox)
-        except SandboxError as error:
-            # With state in it, a fresh one would answer as if nothing had been before; that is for the caller to know.
-            if self._replaced or self.sandbox.touched or error.kind not in RETRIED:
-                raise
-            log.warning("a sandbox failed, trying once more in a fresh one: %s", error)
-            self._replaced = True
-            self.kept = await self._pool.replace(self.kept)
-            return await call(self.sandbox)

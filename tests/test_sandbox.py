@@ -20,10 +20,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lamarck.errors import SandboxError, ToolError
 from lamarck.sandboxes import cgroups, rootfs, seccomp
+from lamarck.sandboxes.attached import Attached
 from lamarck.sandboxes.bubblewrap import Bubblewrap
 from lamarck.sandboxes.channel import parse
 from lamarck.sandboxes.choose import make_backend, open_backend
-from lamarck.sandboxes.docker_engine import Attached, DockerEngine
+from lamarck.sandboxes.docker_engine import DockerEngine
 from lamarck.sandboxes.limits import MIB, Limits, Policy
 from lamarck.sandboxes.pool import Pool, PoolLimits
 from lamarck.sandboxes.session import Session

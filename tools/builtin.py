@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from ..errors import ToolError
-from ..sandboxes.pool import Lease
+from ..sandboxes.lease import Lease
 from ..sandboxes.result import ExecResult
 from .tool import Tool, tool
 

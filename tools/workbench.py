@@ -7,7 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from ..core import Task, ToolCall, ToolSpec
-from ..sandboxes.pool import Lease, Pool
+from ..sandboxes.lease import Lease
+from ..sandboxes.pool import Pool
 from .builtin import Leased, file_tools, python_tool, shell_tool
 from .tool import Tool
 from .toolset import Joined, Tools, Toolset
