@@ -16,9 +16,15 @@ from pathlib import Path
 
 import docker
 import pytest
+from harness import Bench
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lamarck.agent.hooks import Hooks
+from lamarck.agent.scripted import ScriptedLLM
+from lamarck.config import CollectConfig, SolverConfig
+from lamarck.core import Reply, ToolCall
 from lamarck.errors import SandboxError, ToolError
+from lamarck.evals.questions import QuestionsTaskset
 from lamarck.sandboxes import cgroups, rootfs, seccomp
 from lamarck.sandboxes.attached import Attached
 from lamarck.sandboxes.bubblewrap import Bubblewrap
@@ -28,6 +34,7 @@ from lamarck.sandboxes.docker_engine import DockerEngine
 from lamarck.sandboxes.limits import MIB, Limits, Policy
 from lamarck.sandboxes.pool import Pool, PoolLimits
 from lamarck.sandboxes.session import Session
+from lamarck.tools.workbench import Workbench
 
 SHARED = Path(__file__).parents[2] / "shared/data/qa_code/mbpp/sanitized-mbpp.json"
 BACKENDS = ("bubblewrap", "docker")
@@ -266,6 +273,43 @@ async def test_an_engine_that_restarts_in_the_middle(tmp_path):
     finally:
         subprocess.run([engine, "stop", folder / "e"], check=True)
         subprocess.run(["rm", "-rf", folder], check=False)
+
+
+async def test_a_run_goes_on_when_its_engine_restarts(tmp_path):
+    """The attempt that held variables has failed by infrastructure; the next one starts anew and nothing is lost."""
+    engine = Path(__file__).parents[1] / ".ci/engine"
+    folder = Path(tempfile.mkdtemp(prefix="lm-engine-"))
+    start = [engine, folder / "e"]
+    url = subprocess.run(start, capture_output=True, text=True, check=True).stdout.strip()
+    restarted = []
+
+    def answer(messages):
+        said = [m.content for m in messages if m.role == "tool"]
+        if len(said) == 1 and not restarted:
+            restarted.append(1)
+            subprocess.run([engine, "kill", folder / "e"], check=True)
+            subprocess.run(start, capture_output=True, check=True)
+        code = "left = 1" if not said else "left + 1"
+        name, given = ("submit", {"answer": said[-1]}) if len(said) == 2 else ("python", {"code": code})
+        return Reply(text="", tool_calls=(ToolCall(id="c", name=name, arguments=given),))
+
+    try:
+        backend = DockerEngine(url=url)
+        async with Pool(backend, size=PoolLimits(warm=1, most=4)) as pool:
+            hooks = Hooks(tools=Workbench(pool=pool, builtin=["python"]), submit=True)
+            solver, collect = SolverConfig(protocol="tools"), CollectConfig(concurrency=1, attempts=2)
+            tasks = QuestionsTaskset(count=2)
+            bench = Bench(tmp_path, ScriptedLLM(answer), taskset=tasks, solver=solver, collect=collect, hooks=hooks)
+            result = await bench.run()
+        await backend.close()
+    finally:
+        subprocess.run([engine, "stop", folder / "e"], check=True)
+        subprocess.run(["rm", "-rf", folder], check=False)
+    assert (result.finished, result.failed) == (2, 0)
+    failed, *finished = sorted(bench.trajectories, key=lambda t: t.failure is None)
+    assert failed.failure.boundary == "sandbox" and failed.reward is None and failed.success is None
+    assert [t.steps[0].tool_calls[1].result for t in finished] == ["2", "2"] and len(finished) == 2
+    assert finished[0].parent == failed.id or finished[1].parent == failed.id
 
 
 # --- choosing -----------------------------------------------------------------------------------------------------
