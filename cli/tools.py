@@ -8,7 +8,6 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -18,17 +17,17 @@ from rich.table import Table
 from ..config import RunConfig, parse_assignment
 from ..core import Task, ToolCall
 from ..errors import ConfigError
-from ..rundir import RunDirectory
-from ..store import Store
-from ..tools.made_convergence import convergence
-from ..tools.made_log import ToolLog
 from ..tools.toolset import GROUP, Toolset
+from . import made_tools
 from . import options as o
 from .tables import console, print_json
-from .wire_made import tools_store
 from .wire_tools import open_tools
 
-app = typer.Typer(help="Tools: list them, call one, serve them over MCP.", no_args_is_help=True)
+app = typer.Typer(help="Tools: list them, call one, serve them over MCP; and what an agent made.", no_args_is_help=True)
+app.command("made")(made_tools.made)
+app.command("roll-back")(made_tools.roll_back)
+app.command("retire")(made_tools.retire)
+app.command("merge")(made_tools.merge)
 
 Builtin = Annotated[list[str] | None, typer.Option(help="Built-in: python, shell, files, search. Repeatable.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Registered by an installed package. Repeatable.")]
@@ -125,42 +124,6 @@ def serve(
                 await asyncio.Event().wait()
 
     asyncio.run(go())
-
-
-@app.command()
-def made(
-    place: Annotated[Path, typer.Argument(help="Folder of a run, or of a memory.")],
-    name: Annotated[str | None, typer.Argument(help="Show the code of this tool.")] = None,
-    as_json: o.Json = False,
-) -> None:
-    """List the tools that an agent has written, or show the code of one."""
-    directory = RunDirectory(place)
-    url = tools_store(directory.load_config(), directory) if directory.exists() else str(place / "store.db")
-    if "://" not in url and not Path(url).is_file():
-        raise ConfigError(f"there is no store in {place}.", hint="Give the folder of a run or of a memory.")
-    with Store.open(url, create=False) as store:
-        log = ToolLog(store)
-        shelf, figure = log.shelf(), convergence(log.entries())
-    rows = [version for versions in shelf.versions.values() for version in versions]
-    if name is not None:
-        found = [version for version in rows if version.tool.name == name]
-        if not found:
-            raise ConfigError(f"there is no made tool {name!r}; there are: {', '.join(shelf.versions) or 'none'}.")
-        console().print(found[-1].tool.code, markup=False)
-        return
-    if as_json:
-        tools = [{**v.tool.model_dump(mode="json"), "version": v.version, "status": v.status} for v in rows]
-        print_json(
-            {"tools": tools, "proposed": shelf.proposed, "refused": shelf.refused, "convergence": asdict(figure)}
-        )
-        return
-    table = Table("tool", "version", "status", "calls", "failed", "description")
-    for v in rows:
-        line = (v.tool.description.strip().splitlines() or [""])[0]
-        table.add_row(v.tool.name, str(v.version), v.status, str(v.calls), str(v.failures), line)
-    console().print(table)
-    rate = "-" if figure.total is None else f"{figure.total:.3f}"
-    console().print(f"{shelf.proposed} proposed, {shelf.refused} refused; {rate} new tools per call", markup=False)
 
 
 def resolved(

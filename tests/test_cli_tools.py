@@ -131,6 +131,12 @@ def test_an_agent_makes_a_tool_and_the_next_run_inherits_it(tmp_path):
     made_now = json.loads(lamarck("tools", "made", "runs/one", "--json", cwd=tmp_path).stdout)
     assert [(t["name"], t["version"], t["status"]) for t in made_now["tools"]] == [("add_bags", 1, "active")]
     assert lamarck("tools", "made", "runs/one", "add_bags", cwd=tmp_path).stdout.strip() == DOUBLE.strip()
+    # A person has the last word.
+    assert "out of use" in lamarck("tools", "retire", "runs/one", "add_bags", cwd=tmp_path).stdout
+    assert "no tool 'add_bags' is in use" in complaint("tools", "retire", "runs/one", "add_bags", cwd=tmp_path)
+    assert "has no version 9" in complaint("tools", "roll-back", "runs/one", "add_bags", "9", code=1, cwd=tmp_path)
+    lamarck("tools", "roll-back", "runs/one", "add_bags", "1", cwd=tmp_path)
+    assert lamarck("tools", "merge", "runs/one", cwd=tmp_path).stdout == "nothing to merge\n"
     # Another run on the same store has the tool from its first step on.
     answers(
         *[
