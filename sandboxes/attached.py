@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import SandboxError
-from .channel import LINE, Streams
+from .channel import LINE, Streams, gist
 
 
 class Started:
@@ -100,8 +100,8 @@ class Attached:
         return 0
 
     async def last_words(self) -> str:
-        """Return the first line of the worker's stderr."""
-        return (self._words.decode("utf-8", "replace").strip().splitlines() or [""])[0][:300]
+        """Return what the worker wrote to stderr."""
+        return gist(self._words)
 
 
 def shut(keep: Any) -> None:

@@ -93,3 +93,9 @@ class Streams:
         self.writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             await asyncio.wait_for(self.writer.wait_closed(), 2)
+
+
+def gist(words: bytes) -> str:
+    """Return the line of an error output that says what went wrong: the last of a Python traceback, else the first."""
+    lines = words.decode("utf-8", "replace").strip().splitlines() or [""]
+    return (lines[-1] if lines[0].startswith("Traceback") else lines[0])[:300]

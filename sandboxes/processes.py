@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import SandboxError, boundary
 from .cgroups import Group
-from .channel import LINE, Streams
+from .channel import LINE, Streams, gist
 
 POLL_S = 0.02
 """How often the watchdog looks; at 20 ms, a program that allocates as fast as it can was met at 311 of 256 MiB."""
@@ -100,7 +100,7 @@ class Process:
             data = await asyncio.wait_for(self._process.stderr.read(2000), 0.5)
         except TimeoutError:
             return ""
-        return (data.decode("utf-8", "replace").strip().splitlines() or [""])[0][:300]
+        return gist(data)
 
     async def kill(self) -> None:
         """End everything: the launcher, what is below it, and its control group."""

@@ -35,7 +35,7 @@ class Supervisor:
         self.config = config
         self.places = tuple(config.get("places", files.NAMES))
         cleaned = (*self.places, *config.get("scratch", ("/dev/shm",)))
-        self.modes = {place: files.marks(place) for place in cleaned}
+        self.modes = {place: files.marks(place) for place in cleaned if os.path.isdir(place)}
         self.source, self.sink = os.dup(0), os.dup(1)
         self.private = (self.source, self.sink)
         null = os.open("/dev/null", os.O_RDWR)
