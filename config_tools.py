@@ -40,6 +40,8 @@ class SandboxConfig(Section):
     """Sandboxes kept ready."""
     most: int = Field(default=32, gt=0)
     """Sandboxes at once; who asks for more waits."""
+    patience_s: float = Field(default=300.0, gt=0.0)
+    """Longest wait for a sandbox, in seconds."""
 
 
 class ToolsConfig(Section):

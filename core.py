@@ -81,6 +81,8 @@ class ToolCall(Wire):
     result: str | None = None
     error: str | None = None
     truncated: bool = False
+    ran: bool = True
+    """False where it was answered without being run: not allowed, over the budget, or called wrongly."""
     seconds: float = 0.0
 
 

@@ -166,6 +166,8 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
         "seconds": state["seconds"] + context.lap(),
         "nudge": loop_notice(context, tried) if taken.step.action is not None else NO_ACTION,
     }
+    if state["pending"] == {"recorded": True}:
+        update["called"] = state["called"] + sum(call.ran for call in taken.step.tool_calls)
     update["stop"] = stop_reason(context, update, observed)
     # Every channel that is written costs LangGraph time, changed or not.
     return {key: value for key, value in update.items() if key in _ALWAYS or state.get(key) != value}

@@ -12,6 +12,7 @@ from .loops import fruitless, remaining
 from .prompting import act_tool, build_messages, submit_tool
 
 ACTING = ("act", "submit")
+NOT_RUN = "not run: the answer that asked for it acted as well."
 NUDGE = "You have tried that several times with the same result. Try something else."
 
 
@@ -78,7 +79,10 @@ async def _chat(
     context.reply = reply
     acts = [call for call in reply.tool_calls if call.name in ACTING] if protocol == "tools" else []
     if acts:
-        return {"pending": _parsed(reply, acted(acts[0]), state)}
+        others = [call for call in reply.tool_calls if call.name not in ACTING]
+        dropped = [call.model_copy(update={"error": NOT_RUN, "ran": False}).model_dump(mode="json") for call in others]
+        known = {"tool_calls": [*state["tool_calls"], *dropped]} if dropped else {}
+        return {"pending": _parsed(reply, acted(acts[0]), state), **known}
     if reply.tool_calls and toolset is not None and left:
         return {
             "tool_messages": [*state["tool_messages"], _asked(reply)],

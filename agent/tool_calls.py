@@ -29,11 +29,10 @@ async def use_tools(context: EpisodeContext, state: EpisodeState) -> dict[str, A
     asked = [ToolCall.model_validate(call) for call in state["tool_messages"][-1]["tool_calls"]]
     left = calls_left(context, state)
     done = await at_once(toolset, asked[:left], budget.parallel)
-    done += [call.model_copy(update={"error": OVER}) for call in asked[left:]]
-    answers = [
-        {"role": "tool", "content": capped(_said(call), budget.result_chars)[0], "tool_call_id": call.id}
-        for call in done
-    ]
+    done += [call.model_copy(update={"error": OVER, "ran": False}) for call in asked[left:]]
+    # Results of one answer share the room, so that none of them is left out before it was seen.
+    room = max(min(budget.result_chars, budget.prompt_chars // max(1, len(done))), 100)
+    answers = [{"role": "tool", "content": capped(_said(call), room)[0], "tool_call_id": call.id} for call in done]
     return {
         "tool_messages": trimmed([*state["tool_messages"], *answers], budget),
         "tool_calls": [*state["tool_calls"], *(call.model_dump(mode="json") for call in done)],
@@ -62,9 +61,9 @@ def trimmed(messages: list[dict[str, Any]], budget: ToolBudget) -> list[dict[str
     """Return a step's tool messages with the oldest results left out where all together are too long."""
     over = sum(len(m["content"]) for m in messages if m["role"] == "tool") - budget.prompt_chars
     kept = []
+    asked = max((number for number, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
     for number, message in enumerate(messages):
-        latest = number == len(messages) - 1
-        if over > 0 and message["role"] == "tool" and len(message["content"]) > 100 and not latest:
+        if over > 0 and message["role"] == "tool" and len(message["content"]) > 100 and number < asked:
             note = f"[{len(message['content']):,} characters of this result are left out here]"
             over -= len(message["content"]) - len(note)
             message = {**message, "content": note}

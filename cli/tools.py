@@ -147,7 +147,7 @@ def resolved(
 async def opened(config: RunConfig) -> AsyncIterator[Toolset]:
     """Open the tools of a configuration as one episode would have them."""
     async with AsyncExitStack() as stack:
-        toolbox = await open_tools(config.model_copy(update={"sandbox": _one(config)}), stack)
+        toolbox = await open_tools(config.model_copy(update={"sandbox": _one(config)}), stack, renew=True)
         if toolbox is None:
             raise ConfigError("no tools are named.", hint="Use --builtin, --plugin or --mcp.")
         task = Task(id="by-hand", goal="", environment="none")

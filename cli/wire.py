@@ -174,6 +174,10 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
     A frozen memory is named with the number at which it stands; one that learns changes with every episode.
     """
     settings = config.solver.model_dump(mode="json", exclude={"prompts"})
+    if config.tools.builtin or config.tools.plugins or config.tools.mcp or config.tools.make:
+        settings["tools"] = config.tools.model_dump(mode="json", exclude={"approve"})
+        unseen = {"allow_unsafe", "url", "warm", "most", "patience_s"}
+        settings["sandbox"] = config.sandbox.model_dump(mode="json", exclude=unseen)
     settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
     snapshot = None
     if memory is not None:
@@ -191,7 +195,7 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
 
 
 def tools_of(config: RunConfig) -> tuple[str, ...]:
-    """Return what the release says of the tools: names, where they come from, and what bounds them."""
+    """Return the names of the tools and where they come from; what bounds them is among the settings."""
     tools = config.tools
     names = [*tools.builtin, *(f"plugin:{name}" for name in tools.plugins), *(f"mcp:{name}" for name in tools.mcp)]
     return tuple(names + (["made"] if tools.make else []))

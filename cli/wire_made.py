@@ -15,7 +15,7 @@ from ..errors import ToolError
 from ..rundir import RunDirectory
 from ..sandboxes.pool import Pool
 from ..store import Store
-from ..tools.builtin import Leased
+from ..tools.builtin import SANDBOX_S, Leased
 from ..tools.made import RESERVED, MadeTool
 from ..tools.made_check import signature_of
 from ..tools.made_log import ToolLog
@@ -86,7 +86,18 @@ def _candidate(made: MadeTool, lease: Leased, task: Task, trajectory_id: str) ->
         return as_text(done.value)
 
     check = signature_of(made).arguments
-    return Tools([Tool(made.name, made.description, made.parameters, call, check=lambda given: dict(check(given)))])
+    return Tools(
+        [
+            Tool(
+                made.name,
+                made.description,
+                made.parameters,
+                call,
+                lambda given: dict(check(given)),
+                timeout_s=SANDBOX_S,
+            )
+        ]
+    )
 
 
 def tools_store(config: RunConfig, directory: RunDirectory) -> str:

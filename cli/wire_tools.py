@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
+import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 
@@ -24,13 +25,16 @@ from ..tools.workbench import SANDBOXED, Workbench
 from .wire_made import Making, made_tools, with_candidate
 
 
-async def open_tools(config: RunConfig, stack: AsyncExitStack, making: Making | None = None) -> Toolbox | None:
+async def open_tools(
+    config: RunConfig, stack: AsyncExitStack, making: Making | None = None, *, renew: bool = False
+) -> Toolbox | None:
     """Return what makes the tools of each episode, or None where the configuration names none.
 
     Args:
         config: of the run.
         stack: closes what is opened.
         making: where tools that the agent writes live; without it, it writes none.
+        renew: go on with a new sandbox where one has ended, as a server does.
 
     Raises:
         ConfigError: tools do not go with the protocol, or two have the same name.
@@ -43,6 +47,17 @@ async def open_tools(config: RunConfig, stack: AsyncExitStack, making: Making | 
         raise ConfigError("protocol choice calls no tools.", hint="Set solver.protocol to tools or text.")
     if "submit" in tools.builtin and config.solver.protocol != "tools":
         raise ConfigError("the tool submit needs solver.protocol = tools.")
+    if tools.approve and not sys.stdin.isatty():
+        raise ConfigError("tools.approve needs a terminal to ask on.")
+    needed = tuple(name for name in tools.builtin if name in SANDBOXED)
+    # Each episode keeps its sandbox to its end, and a tool that is being made is tried in one more.
+    least = config.collect.concurrency * (2 if tools.make else 1)
+    if (needed or tools.make) and config.sandbox.most < least:
+        at_once, most = config.collect.concurrency, config.sandbox.most
+        raise ConfigError(
+            f"{at_once} episodes at once need {least} sandboxes, and sandbox.most is {most}.",
+            hint="Raise sandbox.most, or lower collect.concurrency.",
+        )
     shared: list[Toolset] = []
     if tools.plugins:
         shared.append(load_tools(tools.plugins))
@@ -54,9 +69,9 @@ async def open_tools(config: RunConfig, stack: AsyncExitStack, making: Making | 
         shared.append(Tools([search_tool(documents)]))
     for server in tools.mcp:
         shared.append(await _mcp(server, stack))
-    needed = tuple(name for name in tools.builtin if name in SANDBOXED)
     pool = await open_pool(config.sandbox, stack) if needed or tools.make else None
-    bench = Workbench(pool=pool, builtin=needed, shared=shared, around=_asked if tools.approve else None)
+    around = _asking() if tools.approve else None
+    bench = Workbench(pool=pool, builtin=needed, shared=shared, around=around, renew=renew)
     if not tools.make or making is None or pool is None:
         return bench
     hooks = Hooks(budget=budget_of(config), submit="submit" in tools.builtin)
@@ -90,7 +105,7 @@ async def open_pool(config: SandboxConfig, stack: AsyncExitStack) -> Pool:
         runtime=config.runtime,
     )
     stack.push_async_callback(backend.close)
-    size = PoolLimits(warm=min(config.warm, config.most), most=config.most)
+    size = PoolLimits(warm=min(config.warm, config.most), most=config.most, patience_s=config.patience_s)
     pool = Pool(backend, limits=limits_of(config), policy=Policy(network=config.network), size=size)
     return await stack.enter_async_context(pool)
 
@@ -115,12 +130,19 @@ async def _mcp(server: str, stack: AsyncExitStack) -> Toolset:
     return await stack.enter_async_context(McpTools.stdio(command, args, name=server))
 
 
-def _asked(toolset: Toolset) -> Toolset:
-    """Put a person before every call."""
+def _asking() -> Callable[[Toolset], Toolset]:
+    """Return what puts a person before every call; one question at a time, which names its call."""
+    turn = asyncio.Lock()
+
+    def question(call: ToolCall) -> str:
+        Console(stderr=True, soft_wrap=True).print(f"{call.name}({call.arguments})", markup=False)
+        try:
+            return input(f"allow {call.name}? [y/N] ")
+        except EOFError:
+            return ""
 
     async def ask(call: ToolCall) -> bool:
-        out: Any = Console(stderr=True)
-        out.print(f"{call.name}({call.arguments})", markup=False)
-        return (await asyncio.to_thread(input, "allow? [y/N] ")).strip().lower() in ("y", "yes")
+        async with turn:
+            return (await asyncio.to_thread(question, call)).strip().lower() in ("y", "yes")
 
-    return Approved(toolset, ask)
+    return lambda toolset: Approved(toolset, ask)

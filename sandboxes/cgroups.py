@@ -20,9 +20,9 @@ NEEDED = ("memory", "pids", "cpu")
 
 
 def owner_tag(pid: int | None = None) -> str:
-    """Return who owns a sandbox: a process id and its start time, since ids come again."""
+    """Return who owns a sandbox: a process id, its start time, since ids come again, and where the id counts."""
     pid = pid if pid is not None else os.getpid()
-    return f"{pid}-{started(pid)}"
+    return f"{pid}-{started(pid)}-{_namespace()}"
 
 
 def started(pid: int) -> int:
@@ -34,9 +34,20 @@ def started(pid: int) -> int:
 
 
 def owner_lives(tag: str) -> bool:
-    """Say whether the process of a tag is still there."""
-    pid, _, when = tag.partition("-")
-    return pid.isdigit() and when.isdigit() and started(int(pid)) == int(when) != 0
+    """Say whether the process of a tag is still there; one of another container cannot be seen, and is left alone."""
+    pid, _, rest = tag.partition("-")
+    when, _, namespace = rest.partition("-")
+    if not (pid.isdigit() and when.isdigit() and namespace.isdigit()):
+        return False
+    return int(namespace) != _namespace() or started(int(pid)) == int(when) != 0
+
+
+def _namespace() -> int:
+    """Return the number of our namespace of process ids."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True)
@@ -141,7 +152,8 @@ class Group:
         for entrance in self.entrances:
             with contextlib.suppress(OSError):
                 found |= {int(line) for line in entrance.read_text().split()}
-        return found
+        # A process of another namespace is shown as 0, which to a signal means our own group.
+        return {pid for pid in found if pid > 0}
 
     async def remove(self, patience_s: float = 5.0) -> bool:
         """Kill what is in it and remove it; say whether that worked."""
@@ -187,7 +199,7 @@ async def sweep(hierarchy: Hierarchy) -> int:
     names = set()
     for base in set(hierarchy.bases.values()):
         with contextlib.suppress(OSError):
-            names |= {path.name for path in base.glob(f"{PREFIX}-*-*-*") if path.is_dir()}
+            names |= {path.name for path in base.glob(f"{PREFIX}-*-*-*-*") if path.is_dir()}
     removed = 0
     for name in names:
         if not owner_lives(name.removeprefix(PREFIX + "-").rpartition("-")[0]):

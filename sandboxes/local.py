@@ -94,7 +94,7 @@ def _sweep() -> int:
     removed = 0
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         tag = folder.name.removeprefix(PREFIX)
-        if not cgroups.owner_lives("-".join(tag.split("-")[:2])):
+        if not cgroups.owner_lives("-".join(tag.split("-")[:3])):
             shutil.rmtree(folder, ignore_errors=True)
             removed += 1
     return removed

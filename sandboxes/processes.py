@@ -109,7 +109,8 @@ class Process:
         self._killed = True
         if self._watch is not None:
             self._watch.cancel()
-        for pid in (*descendants(self.pid), self.pid):
+        # Once it has ended, its number may be another's.
+        for pid in (*descendants(self.pid), self.pid) if self._process.returncode is None else ():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(TimeoutError):
@@ -125,7 +126,7 @@ class Process:
 
     async def _watchdog(self, limit: int) -> None:
         """Kill what the worker has started when all of it together uses too much memory."""
-        while True:
+        while self._process.returncode is None:
             await asyncio.sleep(POLL_S)
             tree = descendants(self.pid)
             if sum(resident(pid) for pid in tree) <= limit:

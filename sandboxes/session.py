@@ -83,6 +83,9 @@ class Session:
         """Run a program to its end; what it leaves running is killed."""
         if not argv or len(stdin) > self.limits.transfer or any("\0" in word for word in (*argv, cwd)):
             return self._refused("ValueError", "no program, a zero byte in its arguments, or too much stdin")
+        words = [*argv, cwd, *(env or {}), *(env or {}).values()]
+        if sum(len(word.encode("utf-8", "replace")) for word in words) > self.limits.transfer:
+            return self._refused("OverflowError", f"the arguments are larger than {self.limits.transfer} bytes")
         wall = self._wall(timeout_s)
         data = base64.b64encode(stdin).decode()
         request = self._bounded("exec", wall, argv=list(argv), stdin=data, cwd=cwd, env=dict(env or {}))
@@ -220,7 +223,7 @@ class Session:
         done = await self._content(answer)
         try:
             return await self._checked(done)
-        except (KeyError, TypeError, ValueError) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError) as error:
             raise await self._broken(f"its answer is malformed ({error!r:.100})") from error
 
     async def _checked(self, done: dict[str, Any]) -> ExecResult:
@@ -230,12 +233,12 @@ class Session:
             raise ValueError("status")
         value, exit_code = done.get("value"), done.get("exit_code")
         if status == "killed" or exit_code == -9:
-            ooms = max(await self._channel.oom_kills(), int(done.get("ooms") or 0))
+            ooms = max(await self._channel.oom_kills(), int(_amount(done.get("ooms") or 0)))
             if ooms > self._ooms:
                 status, self._ooms = "memory", ooms
         code_error = self._raised(done.get("error"), status, done.get("signal"))
         stdout, stderr = self._bytes(done, "stdout", limits.output), self._bytes(done, "stderr", limits.output)
-        sizes = [int(done["stdout_bytes"]), int(done["stderr_bytes"])]
+        sizes = [int(_amount(done["stdout_bytes"])), int(_amount(done["stderr_bytes"]))]
         self.touched = True
         self.spoiled = self.spoiled or lost or status in ("timeout", "memory", "killed")
         return ExecResult(
@@ -251,9 +254,9 @@ class Session:
             truncated=sizes[0] > len(stdout) or sizes[1] > len(stderr) or done.get("cut") is True,
             error=code_error,
             state_lost=lost,
-            wall_s=float(done["wall_s"]),
-            cpu_s=float(done["cpu_s"]),
-            peak_memory=int(done["peak_memory"]),
+            wall_s=_amount(done["wall_s"]),
+            cpu_s=_amount(done["cpu_s"]),
+            peak_memory=int(_amount(done["peak_memory"])),
         )
 
     def _raised(self, error: Any, status: Status, signal: Any) -> CodeError | None:
@@ -290,6 +293,13 @@ class Session:
             self._closed = why
             with contextlib.suppress(SandboxError):
                 await self._channel.kill()
+
+
+def _amount(value: Any) -> float:
+    number = float(value)
+    if not 0 <= number < 2**63:
+        raise ValueError("amount")
+    return number
 
 
 def _text(value: Any, most: int) -> str:

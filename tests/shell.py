@@ -13,7 +13,9 @@ def lamarck(*arguments, code=0, cwd=HERE, **environment):
     env = {**os.environ, "COLUMNS": "200", **environment}
     env.pop("ALFWORLD_DATA", None)
     command = [sys.executable, "-m", "lamarck", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=300)
+    done = subprocess.run(
+        command, capture_output=True, stdin=subprocess.DEVNULL, text=True, cwd=cwd, env=env, timeout=300
+    )
     assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
     return done
 

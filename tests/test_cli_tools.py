@@ -60,6 +60,8 @@ def test_code_runs_and_its_end_is_the_exit_code(tmp_path):
             ["run", "--set", 'tools.builtin=["python"]', "--model", "first", "--out", "x"],
             "protocol choice calls no tools",
         ),
+        (["tools", "ls", "-s", "tools.approve=true", "-s", 'tools.builtin=["python"]'], "needs a terminal"),
+        (["tools", "ls", "--builtin", "python", "-s", "sandbox.most=2"], "4 episodes at once need 4 sandboxes"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, message, tmp_path):

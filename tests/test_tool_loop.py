@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,14 +13,14 @@ from lamarck.agent.hooks import Hooks, Shared, ToolBudget
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.agent.tool_calls import OVER, trimmed
 from lamarck.config import CollectConfig, SolverConfig
-from lamarck.core import Reply, ToolCall, ToolSpec
+from lamarck.core import Reply, Task, ToolCall, ToolSpec
 from lamarck.errors import ConfigError, SandboxError
 from lamarck.evals.questions import QuestionsTaskset, equal, made, number_of
 from lamarck.sandboxes.bubblewrap import Bubblewrap
 from lamarck.sandboxes.pool import Pool, PoolLimits
 from lamarck.tools.search import Documents, passages, search_tool
 from lamarck.tools.tool import tool
-from lamarck.tools.toolset import Tools
+from lamarck.tools.toolset import Approved, Limited, Tools
 from lamarck.tools.workbench import Workbench
 from worlds import Walks
 
@@ -169,11 +170,70 @@ async def test_budgets_of_step_and_episode(tmp_path):
 
 
 def test_results_are_trimmed_with_a_note():
-    messages = [{"role": "tool", "content": str(n) * 1000, "tool_call_id": str(n)} for n in range(4)]
-    kept = trimmed(messages, ToolBudget(prompt_chars=2200))
+    asked = {"role": "assistant", "content": ""}
+    results = [{"role": "tool", "content": str(n) * 1000, "tool_call_id": str(n)} for n in range(4)]
+    messages = [asked, *results[:3], asked, results[3]]
+    kept = [m for m in trimmed(messages, ToolBudget(prompt_chars=2200)) if m["role"] == "tool"]
     assert [len(m["content"]) == 1000 for m in kept] == [False, False, True, True]
     assert kept[0]["content"] == "[1,000 characters of this result are left out here]"
+    # What the model has not seen yet is never among it.
     assert trimmed(messages, ToolBudget(prompt_chars=1))[-1]["content"] == "3" * 1000
+    assert trimmed([asked, *results], ToolBudget(prompt_chars=1000)) == [asked, *results]
+
+
+async def test_calls_of_one_answer_share_one_sandbox(tmp_path):
+    def answer(messages):
+        said = [m.content for m in messages if m.role == "tool"]
+        if said:
+            return calls(("submit", {"answer": said[1]}), ("python", {"code": "never"}))
+        return calls(("python", {"code": "x = 42"}), ("python", {"code": "x"}))
+
+    backend = Bubblewrap()
+    async with Pool(backend, size=PoolLimits(warm=0, most=1, patience_s=2)) as pool:
+        hooks = Hooks(tools=Workbench(pool=pool, builtin=["python"]), submit=True)
+        bench = questions(tmp_path, ScriptedLLM(answer), hooks, n=1)
+        result = await bench.run()
+        assert pool.counts()["started"] == 1
+    await backend.close()
+    assert result.finished == 1
+    [step] = bench.trajectories[0].steps
+    assert [call.result for call in step.tool_calls] == ["(no output)", "42", None]
+    # What was asked for beside the answer stands on the step as well, and did not run.
+    assert not step.tool_calls[2].ran and "acted as well" in step.tool_calls[2].error
+
+
+async def test_what_was_not_allowed_is_not_done_later_either():
+    """An episode that goes on runs its calls again, but not those that were refused."""
+
+    async def no(call):
+        return "refused" not in str(call.arguments)
+
+    async with workbench("python", around=lambda tools: Limited(Approved(tools, no), 2)) as tools:
+        task = Task(id="t", goal="", environment="e")
+        async with tools.session(task, "first") as bench:
+            codes = ("a = 1", "refused = 1", "b = 1")
+            done = [await bench.call(ToolCall(name="python", arguments={"code": code})) for code in codes]
+            done.append(await bench.call(ToolCall(name="python", arguments={"wrong": "c"})))
+        assert [call.ran for call in done] == [True, False, False, False]
+        async with tools.session(task, "again") as bench:
+            await bench.restore(done)
+            code = "'a' in globals(), 'b' in globals(), [n for n in globals() if n.startswith('refus')]"
+            assert (await bench.call(ToolCall(name="python", arguments={"code": code}))).result == "(True, False, [])"
+
+
+async def test_a_server_goes_on_with_a_new_sandbox():
+    def python(code):
+        return ToolCall(name="python", arguments={"code": code})
+
+    task = Task(id="t", goal="", environment="e")
+    async with workbench("python", renew=True) as tools, tools.session(task, "x") as bench:
+        await bench.call(python("kept = 1"))
+        slow = asyncio.create_task(bench.call(python("import time; time.sleep(9)")))
+        await asyncio.sleep(0.3)
+        slow.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await slow
+        assert "NameError" in (await bench.call(python("kept"))).error
 
 
 async def test_a_sandbox_that_fails_is_no_failure_of_the_task(tmp_path):
@@ -219,10 +279,11 @@ def test_documents_are_searched(tmp_path):
     (tmp_path / "a/fox.md").write_text("# Foxes\n\nA fox lives in a den.\n\n# Birds\n\nA bird lives in a nest.")
     (tmp_path / "b.bin").write_bytes(b"den den den")
     (tmp_path / "secret.txt").symlink_to("/etc/passwd")
+    (tmp_path / os.fsdecode(b"odd-\xff.txt")).write_text("An odd badger.")
     documents = Documents(tmp_path)
     assert documents.search("where does the fox live?", 1)[0][0] == "a/fox.md"
     assert documents.search('"den" OR NEAR( fox*', 5) and documents.search("?!", 5) == []
-    assert not documents.search("root bash", 5)
+    assert not documents.search("root bash", 5) and documents.search("badger", 1)[0][0] == "odd-\ufffd.txt"
     documents.close()
     with pytest.raises(ConfigError, match=r"no folder of documents .*nowhere"):
         Documents(tmp_path / "nowhere")

@@ -82,6 +82,9 @@ class MadeToolset:
         self._make = make_tool(self._settings.make_s)
         self._list = tool(name=LIST)(self._listed)
         self._past: Shelf | None = None
+        # Each proposal is tried in a sandbox of its own beside the episode's; one at a time, or they would wait for
+        # each other in a pool that has room for one.
+        self._turn = asyncio.Lock()
 
     def specs(self) -> Sequence[ToolSpec]:
         """Return what the model is told: the made tools, and how to make and list them."""
@@ -151,7 +154,8 @@ class MadeToolset:
         before = await self._do(lambda: self._log.propose(source, label, payload))
         if before is None:
             try:
-                before = await self._examine(source, name, description, code, tests)
+                async with self._turn:
+                    before = await self._examine(source, name, description, code, tests)
             except ToolError as error:
                 seen = error if error.kind in get_args(Check) else refused("tests", error.message)
                 await self._do(lambda: self._log.refuse(source, label, seen))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import re
 import sqlite3
 import threading
@@ -11,6 +13,8 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from .tool import Tool, tool
+
+log = logging.getLogger("lamarck.tools")
 
 SUFFIXES = frozenset(
     {".txt", ".md", ".rst", ".py", ".json", ".jsonl", ".csv", ".tsv", ".html", ".xml", ".toml", ".yaml"}
@@ -64,7 +68,11 @@ class Documents:
         if self._connection is None:
             made = sqlite3.connect(":memory:", check_same_thread=False)
             made.execute("CREATE VIRTUAL TABLE passages USING fts5(path UNINDEXED, text, tokenize='porter unicode61')")
-            made.executemany("INSERT INTO passages VALUES (?, ?)", self._passages())
+            try:
+                made.executemany("INSERT INTO passages VALUES (?, ?)", self._passages())
+            except BaseException:
+                made.close()
+                raise
             self._connection = made
         return self._connection
 
@@ -75,8 +83,13 @@ class Documents:
                 continue
             if path.stat().st_size > LARGEST:
                 continue
-            name = str(path.relative_to(self.folder))
-            for passage in passages(path.read_text(encoding="utf-8", errors="replace")):
+            name = os.fsencode(path.relative_to(self.folder)).decode("utf-8", "replace")
+            try:
+                text = path.read_text(encoding="utf-8", errors="replace")
+            except OSError as error:
+                log.warning("%s is left out of the search: %s", path, error.strerror)
+                continue
+            for passage in passages(text):
                 yield name, passage
 
 

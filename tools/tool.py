@@ -78,7 +78,11 @@ class Tool:
         """
         started = time.monotonic()
         try:
-            result = await asyncio.wait_for(self._run(call), self.timeout_s)
+            arguments = self._checked(call)
+        except ToolError as error:
+            return self._failed(call, str(error), started).model_copy(update={"ran": False})
+        try:
+            result = await asyncio.wait_for(self._run(arguments), self.timeout_s)
         except INFRASTRUCTURE:
             raise
         except ToolError as error:
@@ -92,10 +96,12 @@ class Tool:
         seconds = time.monotonic() - started
         return call.model_copy(update={"result": text, "error": None, "truncated": truncated, "seconds": seconds})
 
-    async def _run(self, call: ToolCall) -> str:
+    def _checked(self, call: ToolCall) -> dict[str, Any]:
         if not isinstance(call.arguments, Mapping):
             raise ToolError(f"the arguments of {self.name} are not a JSON object: {call.arguments[:80]!r}.")
-        arguments = self.check(call.arguments)
+        return self.check(call.arguments)
+
+    async def _run(self, arguments: dict[str, Any]) -> str:
         if inspect.iscoroutinefunction(self.function):
             result = await self.function(**arguments)
         else:

@@ -170,7 +170,7 @@ class Limited:
     async def call(self, call: ToolCall) -> ToolCall:
         """Run a call if there is one left."""
         if self.left <= 0:
-            return call.model_copy(update={"error": "no tool calls are left; go on without."})
+            return call.model_copy(update={"error": "no tool calls are left; go on without.", "ran": False})
         self.left -= 1
         return await self._toolset.call(call)
 
@@ -217,7 +217,7 @@ class Approved:
     async def call(self, call: ToolCall) -> ToolCall:
         """Run a call if it is agreed to."""
         if await self._ask(call) is not True:
-            return call.model_copy(update={"error": f"{call.name} was not allowed."})
+            return call.model_copy(update={"error": f"{call.name} was not allowed.", "ran": False})
         return await self._toolset.call(call)
 
 
@@ -248,7 +248,7 @@ def load_tools(names: Sequence[str] | None = None) -> Tools:
 def unknown(call: ToolCall, specs: Sequence[ToolSpec]) -> ToolCall:
     """Return a call of a tool that does not exist, with an error the model can use."""
     there = ", ".join(spec.name for spec in specs) or "none"
-    return call.model_copy(update={"error": f"there is no tool {call.name!r}; there are: {there}."})
+    return call.model_copy(update={"error": f"there is no tool {call.name!r}; there are: {there}.", "ran": False})
 
 
 def _clash(name: str) -> ConfigError:

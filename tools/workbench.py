@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
@@ -12,6 +14,8 @@ from ..sandboxes.pool import Pool
 from .builtin import Leased, file_tools, python_tool, shell_tool
 from .tool import Tool
 from .toolset import Joined, Tools, Toolset
+
+log = logging.getLogger("lamarck.tools")
 
 STATEFUL = frozenset({"python", "shell", "write_file"})
 """Calls that change what later calls find."""
@@ -47,6 +51,7 @@ class Workbench:
         shared: tools that all episodes share.
         more: makes further tools for each episode.
         around: put around all of them, to limit, record or approve calls.
+        renew: take another sandbox where the first has ended; an episode must not, a server that goes on for long may.
 
     Raises:
         ConfigError: two tools have the same name.
@@ -60,25 +65,32 @@ class Workbench:
         shared: Sequence[Toolset] = (),
         more: Sequence[More] = (),
         around: Callable[[Toolset], Toolset] | None = None,
+        renew: bool = False,
     ) -> None:
         self._pool = pool
         self._builtin = tuple(builtin)
         self._shared = tuple(shared)
         self._more = tuple(more)
         self._around = around
+        self._renew = renew
 
     def with_more(self, *more: More) -> Workbench:
         """Return one with further tools."""
-        everything = (*self._more, *more)
         return Workbench(
-            pool=self._pool, builtin=self._builtin, shared=self._shared, more=everything, around=self._around
+            pool=self._pool,
+            builtin=self._builtin,
+            shared=self._shared,
+            more=(*self._more, *more),
+            around=self._around,
+            renew=self._renew,
         )
 
     @asynccontextmanager
     async def session(self, task: Task, trajectory_id: str) -> AsyncIterator[EpisodeTools]:
         """Open the tools of one episode."""
         async with AsyncExitStack() as stack:
-            lease = LazyLease(self._pool, stack)
+            lease = LazyLease(self._pool, renew=self._renew)
+            stack.push_async_callback(lease.close)
             made: list[Toolset] = [Tools(sandboxed(self._builtin, lease)), *self._shared]
             made += [more(lease, task, trajectory_id) for more in self._more]
             inner = Joined(*made)
@@ -108,7 +120,7 @@ class EpisodeTools:
     async def restore(self, calls: Sequence[ToolCall]) -> None:
         """Run the calls again that left something behind, for an episode that goes on in another process."""
         for call in calls:
-            if call.name in STATEFUL:
+            if call.name in STATEFUL and call.ran:
                 await self._inner.call(call)
 
 
@@ -117,20 +129,33 @@ class LazyLease:
 
     Args:
         pool: where the sandbox comes from.
-        stack: ends the lease.
+        renew: take another one where it has ended.
     """
 
-    def __init__(self, pool: Pool | None, stack: AsyncExitStack) -> None:
+    def __init__(self, pool: Pool | None, *, renew: bool = False) -> None:
         self._pool = pool
-        self._stack = stack
+        self._renew = renew
         self._lease: Lease | None = None
+        self._stack = AsyncExitStack()
+        # Calls of one answer run at once, and all of them are for one sandbox.
+        self._turn = asyncio.Lock()
 
     async def __call__(self) -> Lease:
         """Return the lease."""
-        if self._lease is None:
-            assert self._pool is not None
-            self._lease = await self._stack.enter_async_context(self._pool.lease())
-        return self._lease
+        async with self._turn:
+            if self._lease is not None and self._renew and not self._lease.sandbox.alive:
+                log.warning("the sandbox has ended; a new one takes its place, without what was in it")
+                await self.close()
+            if self._lease is None:
+                assert self._pool is not None
+                self._lease = await self._stack.enter_async_context(self._pool.lease())
+            return self._lease
+
+    async def close(self) -> None:
+        """End the lease."""
+        self._lease = None
+        stack, self._stack = self._stack, AsyncExitStack()
+        await stack.aclose()
 
 
 def sandboxed(names: Sequence[str], lease: Leased) -> list[Tool]:
