@@ -118,7 +118,7 @@ ATTACKS = (
     _tries("read-host", "read 60 places of a host: passwords, devices, the kernel's memory", "read_all(READ)"),
     Attack("env-secret", "read a variable of the host's environment", _environment, unconfined=True),
     Attack("host-pids", "see the host's processes", _processes, unconfined=True),
-    Attack("kill-host", "signal the host's processes", _kill, unconfined=True),
+    Attack("kill-host", "signal the host's processes", _kill, unconfined=True, alone=True),
     Attack("host-user", "be root on the host", _host_user),
     _tries(
         "write-host", "open 50 places of a host for writing: core_pattern, sysrq, control groups", "write_all(WRITE)"
