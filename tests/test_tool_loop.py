@@ -3,6 +3,9 @@
 import asyncio
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -270,6 +273,43 @@ async def test_an_episode_that_goes_on_finds_its_variables(tmp_path):
         bench = questions(tmp_path, ScriptedLLM(answer), Hooks(tools=tools, submit=True), n=1)
         assert (await bench.run()).interrupted
         await bench.run()
+    [trajectory] = bench.trajectories
+    assert [call.result for call in trajectory.steps[0].tool_calls] == ["1", "42"]
+
+
+DYING = """
+import asyncio, os, signal, sys
+sys.path.insert(0, sys.argv[2])
+import test_tool_loop as here
+
+async def main():
+    def answer(messages):
+        if any(m.role == "tool" for m in messages):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return here.calls(("python", {"code": "kept = 41; open('/work/f', 'w').write('x')"}))
+
+    async with here.workbench("python") as tools:
+        hooks = here.Hooks(tools=tools, submit=True)
+        await here.questions(here.Path(sys.argv[1]), here.ScriptedLLM(answer), hooks, n=1).run()
+
+asyncio.run(main())
+"""
+
+
+async def test_an_episode_that_was_killed_finds_its_variables_in_another_process(tmp_path):
+    def answer(messages):
+        said = [m.content for m in messages if m.role == "tool"]
+        if len(said) == 1:
+            return calls(("python", {"code": "kept + len(open('/work/f').read())"}))
+        return calls(("submit", {"answer": said[-1]}))
+
+    here = Path(__file__).parent
+    command = [sys.executable, "-c", DYING, tmp_path, here]
+    killed = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    async with workbench("python") as tools:
+        bench = questions(tmp_path, ScriptedLLM(answer), Hooks(tools=tools, submit=True), n=1)
+        assert (await bench.run()).finished == 1
     [trajectory] = bench.trajectories
     assert [call.result for call in trajectory.steps[0].tool_calls] == ["1", "42"]
 
