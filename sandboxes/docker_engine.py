@@ -12,6 +12,7 @@ import functools
 import itertools
 import os
 import socket
+import ssl
 import tarfile
 import tempfile
 import time
@@ -175,7 +176,7 @@ class DockerEngine:
             keep = api.attach_socket(ident, params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
             api.start(ident)
             raw = getattr(keep, "_sock", keep)
-            if not isinstance(raw, socket.socket):
+            if not isinstance(raw, socket.socket) or isinstance(raw, ssl.SSLSocket):
                 raise SandboxError(
                     f"the engine at {api.base_url} is reached over {type(raw).__name__}.", hint=HINT, kind="unavailable"
                 )
