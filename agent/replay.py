@@ -7,7 +7,7 @@ import asyncio
 from langchain_core.runnables import RunnableConfig
 
 from ..config import RunConfig
-from ..core import Sampling, Step, Task, Trajectory, content_id
+from ..core import Sampling, Step, Task, Trajectory, Usage, content_id
 from ..seams import LLM
 from .context import Attempt, EpisodeContext, new_state
 from .episode import build_episode_graph
@@ -33,6 +33,8 @@ class Replay:
         self._llm = llm
         self._worlds = worlds
         self._prompts = prompts
+        self.usage = Usage()
+        """What all replays have used so far; it is in no trajectory."""
 
     async def solved(self, task: Task, hooks: Hooks, *, name: str) -> bool | None:
         """Play a task with these hooks; say whether it was solved, or None where its world does not say.
@@ -67,22 +69,25 @@ class Replay:
             try:
                 await graph.ainvoke(new_state(*attempt), config, context=context)
             finally:
+                self.usage = self.usage + kept.usage
                 self._llm.end_session(context.session)
                 await asyncio.shield(context.close_tools())
         return kept.success
 
 
 class Kept:
-    """A recorder that keeps only how it ended."""
+    """A recorder that keeps only how it ended, and what it used."""
 
     def __init__(self) -> None:
         self.success: bool | None = None
+        self.usage = Usage()
 
     async def begin(self, run_id: str, task: Task, sample: int, attempt: Attempt) -> None:
         """Keep nothing."""
 
     async def step(self, trajectory_id: str, step: Step) -> None:
-        """Keep nothing."""
+        """Keep what it used."""
+        self.usage = self.usage + step.usage
 
     async def finish(self, trajectory: Trajectory) -> None:
         """Keep whether it was solved."""

@@ -56,6 +56,8 @@ class RunResult:
     stopped_by: str = ""
     """Why the run stopped early, if it did."""
     seconds: float = 0.0
+    replays: Usage = field(default_factory=Usage)
+    """What was used to try new tools on their tasks; it is in no trajectory."""
 
 
 @dataclass

@@ -112,6 +112,7 @@ def summary(directory: RunDirectory, result: RunResult, tally: Tally) -> dict[st
         "interrupted": result.interrupted,
         "stopped_by": result.stopped_by or None,
         "seconds": round(result.seconds, 3),
+        "replays": result.replays.model_dump(),
         "this_time": json.loads(json.dumps(tally.as_dict())),
     }
 
@@ -122,6 +123,9 @@ def sentence(directory: RunDirectory, result: RunResult, tally: Tally) -> str:
         f"{result.finished} episodes in {result.seconds:.1f} s, {tally.successes} solved, {tally.steps} steps; "
         f"{result.already + result.finished} of {result.total} finished in {directory.path}"
     ]
+    if result.replays.calls:
+        used = f"{result.replays.tokens:,} tokens, {result.replays.cost_usd:.4f} USD"
+        lines.append(f"New tools were tried on their tasks with {result.replays.calls} model calls ({used}).")
     if result.failed:
         lines.append(f"{result.failed} given up after infrastructure failures; they have no reward.")
     if result.stopped_by:

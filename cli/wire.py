@@ -39,6 +39,7 @@ class Wired:
     runner: Runner
     tasks: Sequence[Task]
     release: Release
+    replay: Replay
 
 
 @asynccontextmanager
@@ -78,11 +79,12 @@ async def wired(
             timeout_s=config.collect.environment_timeout_s,
         )
         stack.push_async_callback(pool.close)
+        replay = Replay(config, llm, pool, prompts)
         making = Making(
             memory.store if memory is not None else store,
             directory.run_id,
             frozen=config.memory.mode == "read",
-            replay=Replay(config, llm, pool, prompts),
+            replay=replay,
         )
         tools = await open_tools(config, stack, making)
         submit = "submit" in config.tools.builtin
@@ -103,7 +105,7 @@ async def wired(
             release_id=release.id,
             on_event=on_event,
         )
-        yield Wired(runner, tasks, release)
+        yield Wired(runner, tasks, release, replay)
 
 
 def open_memory(config: MemoryConfig, folder: Path, notify: Notify | None) -> Memory | None:
@@ -147,7 +149,9 @@ async def collect(
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)
             loop.add_signal_handler(signal.SIGTERM, parts.runner.interrupt)
-        return await parts.runner.run(parts.tasks)
+        result = await parts.runner.run(parts.tasks)
+        result.replays = parts.replay.usage
+        return result
 
 
 def select(taskset: Taskset, config: TasksetConfig) -> Sequence[Task]:

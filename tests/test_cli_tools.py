@@ -126,7 +126,8 @@ def test_an_agent_makes_a_tool_and_the_next_run_inherits_it(tmp_path):
     script = [reply(("make_tool", PROPOSAL)), reply(("add_bags", numbers(0))), reply(("submit", {"answer": truth}))]
     # The replay plays the same task with the new tool at hand, in the middle of the first call.
     answers(script[0], script[1], script[2], script[1], script[2])
-    run("runs/one", "--limit", "1")
+    done = json.loads(run("runs/one", "--limit", "1").stdout)
+    assert "replays" in done
     report = json.loads(lamarck("eval", "runs/one", "--json", cwd=tmp_path).stdout)
     assert report["all"]["success_rate"] == 1.0
     assert report["made_tools"] == {"tools": 1, "calls": 1, "recent_tools": 1, "recent_calls": 1, "new_per_call": 1.0}

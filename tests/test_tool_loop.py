@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -127,10 +126,13 @@ async def test_variables_are_the_episodes_own_and_errors_are_read(tmp_path):
 
 
 async def test_calls_of_one_answer_run_at_once_and_keep_their_order(tmp_path):
+    together = asyncio.Barrier(4)
+
     @tool
     async def wait(n: int) -> int:
-        """Wait."""
-        await asyncio.sleep(0.2)
+        """Wait for three others, the last one first."""
+        await together.wait()
+        await asyncio.sleep(0.01 * (4 - n))
         return n
 
     def answer(messages):
@@ -138,11 +140,9 @@ async def test_calls_of_one_answer_run_at_once_and_keep_their_order(tmp_path):
         return calls(("submit", {"answer": "1"})) if said else calls(*[("wait", {"n": n}) for n in range(4)])
 
     bench = questions(tmp_path, ScriptedLLM(answer), Hooks(tools=Shared(Tools([wait])), submit=True), n=1)
-    started = time.monotonic()
-    await bench.run()
+    await asyncio.wait_for(bench.run(), 30)
     [step] = bench.trajectories[0].steps
     assert [call.result for call in step.tool_calls] == ["0", "1", "2", "3"]
-    assert time.monotonic() - started < 0.75 < sum(call.seconds for call in step.tool_calls)
 
 
 async def test_budgets_of_step_and_episode(tmp_path):
