@@ -97,13 +97,7 @@ sandbox, and so a reset; watching files, since a user has few watchers, whatever
 """
 
 OWN: dict[str, tuple[tuple[int, int], tuple[tuple[int, int], ...]]] = {
-    "ioprio_set": ((251, 30), ((0, 1), (1, 0))),
     "prlimit64": ((302, 261), ((0, 0),)),
-    "sched_setaffinity": ((203, 122), ((0, 0),)),
-    "sched_setattr": ((314, 274), ((0, 0),)),
-    "sched_setparam": ((142, 118), ((0, 0),)),
-    "sched_setscheduler": ((144, 119), ((0, 0),)),
-    "setpriority": ((141, 140), ((0, 0), (1, 0))),
 }
 """Calls that change another process's limits, which the supervisor would hand on to the next kernel. Only their form
 for the caller itself is allowed: argument number and the value it must have."""

@@ -36,6 +36,7 @@ class Supervisor:
         self.places = tuple(config.get("places", files.NAMES))
         cleaned = (*self.places, *config.get("scratch", ("/dev/shm",)))
         self.modes = {place: files.marks(place) for place in cleaned if os.path.isdir(place)}
+        self.settings = settings()
         self.source, self.sink = os.dup(0), os.dup(1)
         self.private = (self.source, self.sink)
         null = os.open("/dev/null", os.O_RDWR)
@@ -164,6 +165,8 @@ class Supervisor:
         self.kill_all()
         for place, mode in self.modes.items():
             files.clean(place, mode)
+        if settings() != self.settings:
+            raise RuntimeError("the supervisor's limits, cores or priority were changed")
         os.dup2(self.source, 0)
         os.dup2(self.sink, 1)
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
@@ -250,6 +253,16 @@ class Supervisor:
     def ticks(self):
         """Return now in the unit of /proc/PID/stat; a little earlier, as it is coarse."""
         return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")) - 1
+
+
+def settings():
+    """Return what a process of the same user can change of this one, and what a new kernel would inherit.
+
+    Libraries change these of their own threads by number, so the calls cannot be refused: ZeroMQ would abort.
+    """
+    limits = [resource.getrlimit(number) for number in range(16)]
+    policy = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+    return limits, policy, os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0)
 
 
 def confine(config):
