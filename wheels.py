@@ -31,13 +31,12 @@ class Source:
     url: str
 
 
-def cache_folder() -> Path:
-    """Return where models are kept: `$LAMARCK_CACHE`, else the user's cache folder."""
-    given = os.environ.get("LAMARCK_CACHE")
-    if given:
-        return Path(given).expanduser() / "models"
+def cache_folder(kind: str = "models") -> Path:
+    """Return where models, or other things, are kept: `$LAMARCK_CACHE`, else the user's cache folder."""
+    if given := os.environ.get("LAMARCK_CACHE"):
+        return Path(given).expanduser() / kind
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "lamarck" / "models"
+    return Path(base) / "lamarck" / kind
 
 
 def find(source: Source, work: Path, given: str | Path | None, say: Notify, *, hint: str) -> Path:

@@ -7,18 +7,19 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from langchain_core.runnables import RunnableConfig
 
 from ..config import RunConfig
-from ..core import Failure, Sampling, Step, Task, Trajectory, Usage
+from ..core import Failure, Sampling, Task, Trajectory, Usage
 from ..errors import ConfigError, EnvironmentFailure, LamarckError, ModelError, SandboxError, StoreError
 from ..seams import LLM
 from ..store import Store
 from .checkpoints import EpisodeSaver
 from .context import Attempt, EpisodeContext, group_name, new_state, session_name
 from .episode import EpisodeGraph, build_episode_graph, trajectory_id
+from .events import Event, RunResult
 from .hooks import Hooks
 from .hosting import World, WorldPool
 from .prompting import Prompts
@@ -28,36 +29,6 @@ log = logging.getLogger("lamarck.run")
 
 UNLIMITED = 1_000_000_000
 """LangGraph's recursion limit; the solver's own budgets end an episode."""
-
-
-class Event(NamedTuple):
-    """What a run tells whoever watches it."""
-
-    kind: Literal["planned", "started", "step", "finished", "failed", "given_up"]
-    task: Task | None = None
-    sample: int = 0
-    step: Step | None = None
-    trajectory: Trajectory | None = None
-    total: int = 0
-    done: int = 0
-
-
-@dataclass
-class RunResult:
-    """How a run ended."""
-
-    total: int
-    already: int
-    """Episodes that an earlier process had finished."""
-    finished: int = 0
-    failed: int = 0
-    """Episodes given up because infrastructure failed; they have no reward."""
-    interrupted: bool = False
-    stopped_by: str = ""
-    """Why the run stopped early, if it did."""
-    seconds: float = 0.0
-    replays: Usage = field(default_factory=Usage)
-    """What was used to try new tools on their tasks; it is in no trajectory."""
 
 
 @dataclass

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from ..agent.runner import RunResult
+from ..agent.events import RunResult
 from ..config import RunConfig
 from ..evals.metrics import Tally
 from ..rundir import RunDirectory

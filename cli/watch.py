@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 
-from ..agent.runner import Event
+from ..agent.events import Event
 from ..evals.metrics import Tally
 from .tables import warnings_to
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from ..agent.checkpoints import open_checkpoints
 from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
+from ..agent.events import Event, RunResult
 from ..agent.hooks import Hooks
 from ..agent.llms import build_llm
 from ..agent.prompting import Prompts
 from ..agent.remember import Remembering
 from ..agent.replay import Replay
-from ..agent.runner import Event, Runner, RunResult
+from ..agent.runner import Runner
 from ..agent.tasksets import load_taskset, maker, open_pool
 from ..config import RunConfig, TasksetConfig
 from ..config_memory import MemoryConfig
@@ -80,15 +81,10 @@ async def wired(
         )
         stack.push_async_callback(pool.close)
         replay = Replay(config, llm, pool, prompts)
-        making = Making(
-            memory.store if memory is not None else store,
-            directory.run_id,
-            frozen=config.memory.mode == "read",
-            replay=replay,
-        )
+        home = memory.store if memory is not None else store
+        making = Making(home, directory.run_id, frozen=config.memory.mode == "read", replay=replay.solved)
         tools = await open_tools(config, stack, making)
-        submit = "submit" in config.tools.builtin
-        hooks = replace(hooks, tools=tools, budget=budget_of(config), submit=submit)
+        hooks = replace(hooks, tools=tools, budget=budget_of(config), submit="submit" in config.tools.builtin)
         release = release_of(config, llm, prompts, memory)
         store.put_release(release)
         store.put_run(directory.run_id, config=config.model_dump(mode="json"), release_id=release.id)

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ..agent.hooks import Hooks
-from ..agent.replay import Replay
 from ..config import RunConfig
 from ..core import Task
 from ..errors import ToolError
@@ -28,6 +28,12 @@ from ..tools.toolset import Tools, Toolset
 from ..tools.workbench import Workbench
 
 
+class Solved(Protocol):
+    """Plays a task with these hooks; says whether it was solved, or None where its world does not say."""
+
+    async def __call__(self, task: Task, hooks: Hooks, *, name: str) -> bool | None: ...
+
+
 @dataclass(frozen=True)
 class Making:
     """What the making of tools needs of a run."""
@@ -37,7 +43,8 @@ class Making:
     run_id: str
     frozen: bool = False
     """Use what is there, and make nothing."""
-    replay: Replay | None = None
+    replay: Solved | None = None
+    """Plays a task anew."""
 
 
 def made_tools(
@@ -67,8 +74,8 @@ def made_tools(
     return made
 
 
-async def _again(replay: Replay, task: Task, around: Callable[[MadeTool], Hooks], tool: MadeTool) -> bool | None:
-    return await replay.solved(task, around(tool), name=tool.name)
+async def _again(replay: Solved, task: Task, around: Callable[[MadeTool], Hooks], tool: MadeTool) -> bool | None:
+    return await replay(task, around(tool), name=tool.name)
 
 
 def with_candidate(hooks: Hooks, bench: Workbench, tool: MadeTool) -> Hooks:

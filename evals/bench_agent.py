@@ -14,8 +14,9 @@ from typing import Any, TypedDict
 from langgraph.graph import END, START, StateGraph
 
 from ..agent.checkpoints import open_checkpoints
+from ..agent.events import Event
 from ..agent.hosting import LocalPool
-from ..agent.runner import Event, Runner
+from ..agent.runner import Runner
 from ..config import CollectConfig, RunConfig, SolverConfig
 from ..core import Choice, Message, Reply, Sampling, Task, ToolSpec
 from ..seams import Environment

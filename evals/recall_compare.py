@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..agent.distiller import ScriptDistiller
+from ..agent.events import Event
 from ..agent.hooks import Hooks
 from ..agent.prompting import Prompts
 from ..agent.remember import Remembering
-from ..agent.runner import Event, Runner
+from ..agent.runner import Runner
 from ..agent.tasksets import open_pool
 from ..config import CollectConfig, RunConfig, SolverConfig
 from ..config_memory import MemoryConfig

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from ..errors import SandboxError, boundary
 from ..locks import FileLock
+from ..wheels import cache_folder
 
 INSIDE = Path(__file__).parent / "inside"
 PROGRAMS = """
@@ -47,12 +48,9 @@ def images_folder() -> Path:
 
     A sandbox that is started as root runs as another user, who could not enter root's home.
     """
-    if given := os.environ.get("LAMARCK_CACHE"):
-        return Path(given).expanduser() / "sandboxes"
-    if os.geteuid() == 0:
+    if os.geteuid() == 0 and not os.environ.get("LAMARCK_CACHE"):
         return Path("/var/cache/lamarck/sandboxes")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "lamarck" / "sandboxes"
+    return cache_folder("sandboxes")
 
 
 def build(packages: Sequence[str] = (), *, folder: Path | None = None, say: Notify | None = None) -> Path:

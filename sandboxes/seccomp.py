@@ -99,8 +99,8 @@ sandbox, and so a reset; watching files, since a user has few watchers, whatever
 OWN: dict[str, tuple[tuple[int, int], tuple[tuple[int, int], ...]]] = {
     "prlimit64": ((302, 261), ((0, 0),)),
 }
-"""Calls that change another process's limits, which the supervisor would hand on to the next kernel. Only their form
-for the caller itself is allowed: argument number and the value it must have."""
+"""Calls that change another process's limits; only their form for the caller itself is allowed: argument number and the
+value it must have. What libraries set of their own threads by number (priority, cores) a reset compares instead."""
 
 CLONE, CLONE3, SOCKET, IOCTL, SOCKETPAIR = (56, 220), (435, 435), (41, 198), (16, 29), (53, 199)
 NAMESPACES = (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000)

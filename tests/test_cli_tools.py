@@ -10,6 +10,7 @@ DOUBLE = '''def add_bags(start: int, given: int, bags: int, each: int) -> int:
     """Count what is left after giving some away and buying bags."""
     return start - given + bags * each
 '''
+SUMS = ["--taskset", "questions", "--model", "scripted:answers.jsonl", "--protocol", "tools", "-j", "1"]
 PROPOSAL = {
     "name": "add_bags",
     "description": "Count what is left after giving some away and buying bags.",
@@ -108,19 +109,8 @@ def test_an_agent_makes_a_tool_and_the_next_run_inherits_it(tmp_path):
         (tmp_path / "answers.jsonl").write_text("\n".join(lines) + "\n")
 
     def run(out, *more):
-        flags = [
-            "--taskset",
-            "questions",
-            "--model",
-            "scripted:answers.jsonl",
-            "--protocol",
-            "tools",
-            "-j",
-            "1",
-            "--json",
-        ]
         sets = ["-s", 'tools.builtin=["python", "submit"]', "-s", "tools.make=true"]
-        return lamarck("run", *flags, *sets, "--out", out, *more, cwd=tmp_path)
+        return lamarck("run", *SUMS, "--json", *sets, "--out", out, *more, cwd=tmp_path)
 
     truth = made("train", 0, 0).truth
     script = [reply(("make_tool", PROPOSAL)), reply(("add_bags", numbers(0))), reply(("submit", {"answer": truth}))]
@@ -167,18 +157,18 @@ def test_a_tool_that_does_not_help_on_its_task_is_refused(tmp_path):
         reply(("submit", {"answer": "0"})),
     ]
     (tmp_path / "answers.jsonl").write_text("\n".join(lines) + "\n")
-    flags = [
-        "--taskset",
-        "questions",
-        "--model",
-        "scripted:answers.jsonl",
-        "--protocol",
-        "tools",
-        "-j",
-        "1",
+    lamarck(
+        "run",
+        *SUMS,
         "--limit",
         "1",
-    ]
-    lamarck("run", *flags, "-s", 'tools.builtin=["submit"]', "-s", "tools.make=true", "--out", "runs/x", cwd=tmp_path)
+        "-s",
+        'tools.builtin=["submit"]',
+        "-s",
+        "tools.make=true",
+        "--out",
+        "runs/x",
+        cwd=tmp_path,
+    )
     found = json.loads(lamarck("tools", "made", "runs/x", "--json", cwd=tmp_path).stdout)
     assert (found["tools"], found["proposed"], found["refused"]) == ([], 1, 1)

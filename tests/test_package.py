@@ -11,7 +11,20 @@ import pytest
 
 ROOT = Path(lamarck.__file__).parent
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
-HEAVY = ("torch", "vllm", "trl", "transformers", "chromadb", "docker", "litellm", "textworld", "pyarrow", "langgraph")
+HEAVY = (
+    "torch",
+    "vllm",
+    "trl",
+    "transformers",
+    "chromadb",
+    "docker",
+    "litellm",
+    "textworld",
+    "pyarrow",
+    "langgraph",
+    "mcp",
+    "httpx",
+)
 
 
 def test_listed_packages_are_the_folders_there_are():
@@ -26,7 +39,17 @@ def test_listed_packages_are_the_folders_there_are():
 
 
 @pytest.mark.parametrize(
-    "module", ["lamarck", "lamarck.core", "lamarck.config", "lamarck.__main__", "lamarck.seams", "lamarck.memory.bank"]
+    "module",
+    [
+        "lamarck",
+        "lamarck.core",
+        "lamarck.config",
+        "lamarck.__main__",
+        "lamarck.seams",
+        "lamarck.memory.bank",
+        "lamarck.sandboxes.docker_engine",
+        "lamarck.cli.app",
+    ],
 )
 def test_importing_is_cheap(module):
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"

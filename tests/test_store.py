@@ -1,6 +1,5 @@
 """The store, on SQLite and on a real PostgreSQL: idempotent, whole or not at all, clear about trouble."""
 
-import os
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +15,7 @@ from lamarck.core import Failure, Message, Release, Step, Task, ToolCall, Trajec
 from lamarck.errors import StoreError
 from lamarck.store import Store
 from lamarck.store_tables import METADATA, STORE_SCHEMA
-from postgres_server import binaries, postgres
+from postgres_server import postgres
 
 TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40)
 NUMBER = st.floats(allow_nan=False, allow_infinity=False)
@@ -56,10 +55,6 @@ TRAJECTORIES = st.builds(
 
 @pytest.fixture(scope="module")
 def server():
-    if binaries() is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have PostgreSQL; .ci/run installs it")
-        pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
     with postgres() as url:
         yield url
 
