@@ -24,6 +24,7 @@ _LABEL = re.compile(
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _WRAPPING = " >*_.!;,\"'`“”‘’«»"
 _ARTICLES = re.compile(r"\b(?:the|a|an|some)\s+", re.IGNORECASE)
+_OPEN = re.compile(r"<[a-z][a-z ]{0,30}>")
 _PUT = re.compile(r"^(?:put|place|move) (.+?) (?:in/on|in|on|into|onto|to) (.+)$")
 
 
@@ -78,16 +79,30 @@ def match_admissible(action: str, admissible: Sequence[str]) -> str | None:
     """Return the admissible action that is meant, or None.
 
     In turn: the very same text; the same but for case, articles and spaces; the same but for `put X in/on Y`
-    standing for `move X to Y` and the other way round. Two admissible actions that fit equally well are no match.
+    standing for `move X to Y` and the other way round; an open action of that form, whose words are the model's to
+    choose. Two admissible actions that fit equally well are no match.
     """
-    if action in admissible:
+    if action in admissible and not is_open(action):
         return action
     for same in (_plain, _wording):
         key = same(action)
         fitting = [option for option in admissible if same(option) == key]
-        if len(fitting) == 1:
+        if len(fitting) == 1 and not is_open(fitting[0]):
             return fitting[0]
-    return None
+    return action if any(_fills(action, option) for option in admissible if is_open(option)) else None
+
+
+def is_open(option: str) -> bool:
+    """Say whether an admissible action stands for all of a form, as `search[<words>]` does."""
+    return _OPEN.search(option) is not None
+
+
+def _fills(action: str, option: str) -> bool:
+    """Say whether an action is of an open action's form, with something in each of its places."""
+    if is_open(action):
+        return False
+    places = (re.escape(part) for part in _OPEN.split(option))
+    return re.fullmatch(r"\s*\S.*".join(places), action, re.IGNORECASE) is not None
 
 
 def _plain(action: str) -> str:

@@ -16,6 +16,7 @@ from typing import TypedDict
 from ..core import Message, Task, ToolCall, ToolSpec
 from ..errors import ConfigError
 from . import prompts as prompt_files
+from .actions import is_open
 
 NAMES = ("system_choice", "system_text", "system_tools", "system_submit", "first", "turn", "recalled", "distil", "same")
 LINE = 100
@@ -123,7 +124,7 @@ def act_tool(admissible: Sequence[str] | None) -> ToolSpec:
         "type": "string",
         "description": "The command, exactly as it shall be given.",
     }
-    if admissible:
+    if admissible and not any(is_open(option) for option in admissible):
         action["enum"] = list(admissible)
     return ToolSpec.model_validate(
         {

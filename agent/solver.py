@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core import Message, Reply, Round, Sampling, ToolCall, Usage
 from ..errors import ConfigError
-from .actions import parse_action
+from .actions import is_open, parse_action
 from .context import EpisodeContext, EpisodeState
 from .loops import fruitless, remaining
 from .prompting import act_tool, build_messages, submit_tool
@@ -52,7 +52,8 @@ def compose(context: EpisodeContext, state: EpisodeState) -> tuple[Message, ...]
 async def _choose(
     context: EpisodeContext, state: EpisodeState, messages: tuple[Message, ...], sampling: Sampling
 ) -> dict[str, Any]:
-    options = state["admissible"]
+    # What a form leaves open cannot be chosen, only written.
+    options = [option for option in state["admissible"] or () if not is_open(option)]
     if not options:
         raise ConfigError(
             f"task {context.task.id}: its environment offers no admissible actions to choose among.",
