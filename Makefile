@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 # torch goes first and pinned: asked for by another package, pip would take whatever build is newest.
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock
 LOG := $(VENV)/install.log
-EXTRAS := embedded alfworld webshop memory docker train parquet postgres bench dev
+EXTRAS := embedded alfworld webshop webshop-nouns gymnasium openenv scienceworld textworld memory docker train \
+  parquet postgres bench dev
 
 .DEFAULT_GOAL := help
 .PHONY: help demo check test test-all wheel-test bench lock clean
@@ -27,7 +28,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml requirements.lock
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing the test tools and the stock ALFWorld engine (a C++ build of two minutes)"
-	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,memory,docker,parquet,postgres]' >$(LOG) 2>&1 || \
+	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,webshop,webshop-nouns,gymnasium,openenv,scienceworld,memory,docker,parquet,postgres]' >$(LOG) 2>&1 || \
 	  { tail -20 $(LOG); exit 1; }
 	@touch $@
 
