@@ -28,7 +28,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml requirements.lock
 
 $(VENV)/.test: $(VENV)/.demo
 	@echo "installing the test tools and the stock ALFWorld engine (a C++ build of two minutes)"
-	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,webshop,webshop-nouns,gymnasium,openenv,scienceworld,memory,docker,parquet,postgres]' >$(LOG) 2>&1 || \
+	@PATH="$(abspath $(BIN)):$$PATH" $(INSTALL) -e '.[dev,embedded,alfworld,webshop,webshop-nouns,gymnasium,openenv,scienceworld,memory,docker,train,parquet,postgres]' >$(LOG) 2>&1 || \
 	  { tail -20 $(LOG); exit 1; }
 	@touch $@
 
