@@ -69,7 +69,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
         # TRL's loader gives a whole generation batch for each micro-batch and uses the first: hence the repeats. Rows
         # that do not fill the last batch of an epoch wait for the next one, which has another order.
-        return RepeatSampler(
+        sampler: Sampler[int] = RepeatSampler(
             data_source=dataset if dataset is not None else self.train_dataset,
             mini_repeat_count=1,
             batch_size=self.args.generation_batch_size,
@@ -77,6 +77,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
+        return sampler
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of the rows that were drawn, in place of generating one."""
@@ -93,13 +94,16 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)
         width = batch["completion_ids"].size(1)
+        found: torch.Tensor
         with torch.no_grad():
             if self.ref_model is not None:
-                return self._get_per_token_logps_and_entropies(self.ref_model, ids, mask, width)[0]
+                found = self._get_per_token_logps_and_entropies(self.ref_model, ids, mask, width)[0]
+                return found
             model = self.accelerator.unwrap_model(self.model)
             # A new adapter is compared with the base model; one that is trained further, with what it was.
             with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
-                return self._get_per_token_logps_and_entropies(self.model, ids, mask, width)[0]
+                found = self._get_per_token_logps_and_entropies(self.model, ids, mask, width)[0]
+            return found
 
 
 def row_config(out: str, *, batch: int, accumulate: int = 1, **settings: Any) -> GRPOConfig:
