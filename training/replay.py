@@ -1,0 +1,77 @@
+"""Training again on what an older policy did: how stale, how far off, and how much it still counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import TrainingError
+from .rows import Row
+
+
+@dataclass(frozen=True)
+class Distance:
+    """How far the policy in training has moved from the one that sampled a row."""
+
+    log_ratio: float
+    """Sum of log pi(token) - log mu(token) over the sampled tokens, in nats."""
+    tokens: int
+    """How many those are."""
+    worst: float
+    """Largest absolute difference at one token, in nats."""
+
+    @property
+    def mean(self) -> float:
+        """Mean log-ratio per token, whose exponential is GSPO's sequence ratio."""
+        return self.log_ratio / self.tokens
+
+
+def distance(row: Row, now: Sequence[float]) -> Distance:
+    """Compare a row's stored log-probabilities with today's.
+
+    Args:
+        row: a row with behaviour log-probabilities.
+        now: log-probability of each completion token under the policy in training: (N,).
+
+    Raises:
+        TrainingError: the row has none, or the lengths differ.
+    """
+    if not row.on_record or len(now) != len(row.logprobs):
+        raise TrainingError(
+            f"a row of trajectory {row.trajectory_id} has {len(row.logprobs)} stored log-probabilities, and "
+            f"{len(now)} new ones were given."
+        )
+    gaps = [new - old for new, old, known in zip(now, row.logprobs, row.loss_mask, strict=True) if known]
+    return Distance(math.fsum(gaps), len(gaps), max(map(abs, gaps), default=0.0))
+
+
+def truncated_weight(row: Distance, most: float = 2.0) -> float:
+    """Return min(exp(mean log-ratio), most): the truncated importance weight of a row, per token.
+
+    Truncation bounds the variance at the price of some bias (Ionides 2008). The geometric mean over tokens stands for
+    the product, whose variance grows with length.
+    """
+    return min(math.exp(row.mean), most)
+
+
+def effective_sample_size(weights: Sequence[float]) -> float:
+    """Return (sum w)^2 / sum w^2 (Kong 1992): how many equally weighted rows these are worth; 0 for none."""
+    squares = math.fsum(weight * weight for weight in weights)
+    return math.fsum(weights) ** 2 / squares if squares else 0.0
+
+
+def within(rows: Sequence[Row], distances: Sequence[Distance], bound: float) -> list[Row]:
+    """Return the rows whose mean log-ratio is within +-bound nats: the others are out of the trust region."""
+    return [row for row, far in zip(rows, distances, strict=True) if abs(far.mean) <= bound]
+
+
+def fresh(rows: Sequence[Row], age: Mapping[str, int], limit: int) -> list[Row]:
+    """Return the rows whose policy version is at most `limit` versions old.
+
+    Args:
+        rows: any rows.
+        age: policy version to how many versions ago it was current; 0 is today's.
+        limit: the oldest that is still used. A version that is not in `age` is too old.
+    """
+    return [row for row in rows if age.get(row.policy_version, limit + 1) <= limit]
