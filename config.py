@@ -65,8 +65,9 @@ class ModelConfig(Section):
 class SolverConfig(Section):
     """How the solver thinks and when it stops."""
 
-    protocol: Literal["choice", "text", "tools"] = "choice"
-    """Choose among admissible actions, answer `<think>..</think><action>..</action>`, or call a tool."""
+    protocol: Literal["choice", "text", "tools", "react"] = "choice"
+    """Choose among admissible actions, answer `<think>..</think><action>..</action>`, call a tool, or write `Thought:`
+    and `Action:` in turn, with earlier thoughts kept in the prompt."""
     prompts: str | None = None
     """Folder with prompt files of your own; names as in `lamarck/agent/prompts`."""
     history: int = Field(default=10, ge=1)
@@ -94,6 +95,9 @@ class CollectConfig(Section):
 
     samples: int = Field(default=1, gt=0)
     """Independent attempts at each task; they form a group."""
+    pick: Literal["none", "certainty", "likelihood", "majority"] = "none"
+    """How a report picks one sample of each task without looking at the outcome: by how sure the model was of each
+    token, by how likely the tokens it drew were, or by the most frequent answer."""
     concurrency: int = Field(default=4, gt=0)
     """Episodes at once."""
     seed: int = 0
@@ -106,6 +110,20 @@ class CollectConfig(Section):
     """Longest wait for one call of an environment, in seconds."""
 
 
+class RepairConfig(Section):
+    """What happens after a failed attempt."""
+
+    by: Literal["none", "reflexion"] = "none"
+    """Leave it, or let the model write down what went wrong and try the same task again (Shinn et al. 2023). Whether
+    an attempt failed is said by the environment, so the outcome is seen between trials."""
+    trials: int = Field(default=3, ge=1)
+    """Trials at one task at most, the first one counted."""
+    keep: int = Field(default=3, ge=1)
+    """This many latest reflections stand in the prompt."""
+    max_tokens: int = Field(default=512, gt=0)
+    """Longest reflection in tokens."""
+
+
 class RunConfig(Section):
     """Everything a run needs to be repeated; saved as `run.toml` beside its results."""
 
@@ -113,11 +131,14 @@ class RunConfig(Section):
     model: ModelConfig = ModelConfig()
     solver: SolverConfig = SolverConfig()
     collect: CollectConfig = CollectConfig()
+    repair: RepairConfig = RepairConfig()
     memory: MemoryConfig = MemoryConfig()
     tools: ToolsConfig = ToolsConfig()
     sandbox: SandboxConfig = SandboxConfig()
     store: str | None = None
     """URL of the store; None keeps `store.db` in the run directory."""
+    baseline: str | None = None
+    """Name of the baseline that these settings are (`lamarck baselines`); None where they are one's own."""
 
     @classmethod
     def load(cls, path: str | Path | None = None, overrides: Mapping[str, Any] | None = None) -> RunConfig:

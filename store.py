@@ -39,6 +39,8 @@ class AttemptRow(NamedTuple):
     sample: int
     attempt: int
     open: bool
+    failed: bool
+    """Infrastructure ended it."""
 
 
 class Store:
@@ -197,18 +199,20 @@ class Store:
         return self.write(f"trajectory {trajectory.id}", write)
 
     def finished(self, run_id: str) -> set[tuple[str, int]]:
-        """Return (task id, sample) of all episodes of a run that came to their end."""
-        query = sa.select(TRAJECTORIES.c.task_id, TRAJECTORIES.c.sample).where(
-            TRAJECTORIES.c.run_id == run_id, ~TRAJECTORIES.c.open, ~TRAJECTORIES.c.failed
+        """Return (task id, sample) of all episodes of a run that came to their end, with no other attempt begun."""
+        t, other = TRAJECTORIES.c, TRAJECTORIES.alias().c
+        begun = sa.exists().where(
+            other.run_id == t.run_id, other.task_id == t.task_id, other.sample == t.sample, other.open
         )
+        query = sa.select(t.task_id, t.sample).where(t.run_id == run_id, ~t.open, ~t.failed, ~begun)
         return {(row.task_id, row.sample) for row in self.read(query)}
 
     def attempts(self, run_id: str) -> list[AttemptRow]:
         """Return all attempts of a run, open ones too, ordered by task, sample and attempt."""
         t = TRAJECTORIES.c
-        query = sa.select(t.id, t.task_id, t.sample, t.attempt, t.open).where(t.run_id == run_id)
+        query = sa.select(t.id, t.task_id, t.sample, t.attempt, t.open, t.failed).where(t.run_id == run_id)
         query = query.order_by(t.task_id, t.sample, t.attempt)
-        return [AttemptRow(r.id, r.task_id, r.sample, r.attempt, r.open) for r in self.read(query)]
+        return [AttemptRow(r.id, r.task_id, r.sample, r.attempt, r.open, r.failed) for r in self.read(query)]
 
     # Trajectories.
 

@@ -16,6 +16,10 @@ LONGEST_TEXT = 200_000
 """Characters of an answer that are read; what a model says after that is no answer to a short question."""
 LONGEST_ACTION = 300
 """Characters of an action; a longer one is prose that lost its tags."""
+LONGEST_CODE = 20_000
+"""Characters of an action in a place where code goes."""
+CODE = "<code>"
+"""The place in an open action that may hold several lines; `<code>` alone stands for any code."""
 
 _TAG = re.compile(r"<(/?)\s{0,8}(think|thought|action|act)\s{0,8}>", re.IGNORECASE)
 _LABEL = re.compile(
@@ -24,6 +28,7 @@ _LABEL = re.compile(
 _INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"))
 _WRAPPING = " >*_.!;,\"'`“”‘’«»"
 _ARTICLES = re.compile(r"\b(?:the|a|an|some)\s+", re.IGNORECASE)
+_LANGUAGE = re.compile(r"\A[ \t]{0,8}[\w+#.-]{0,20}[ \t\r]{0,8}\n")
 _OPEN = re.compile(r"<[a-z][a-z ]{0,30}>")
 _PUT = re.compile(r"^(?:put|place|move) (.+?) (?:in/on|in|on|into|onto|to) (.+)$")
 
@@ -36,14 +41,15 @@ class ParsedAction(NamedTuple):
     validity: Validity
     thought: str
     note: str
-    """How it was read when not by the book: `unclosed`, `label`, `line`, `spelling`; else empty."""
+    """How it was read when not by the book: `unclosed`, `label`, `line`, `fence`, `spelling`; else empty."""
 
 
 def parse_action(text: str, admissible: Sequence[str] | None = None) -> ParsedAction:
     """Read the action in a model's answer.
 
     The last action tag that is closed wins, since models correct themselves; failing that an unclosed one at the
-    end, then a line `Action: ...`, then an answer that is nothing but one admissible action.
+    end, then a line `Action: ...`, then an answer that is nothing but one admissible action. Where code may be given
+    (`<code>`), all lines count, as they are: those in the longest fence (```) where there is one.
 
     Args:
         text: the model's answer.
@@ -53,11 +59,12 @@ def parse_action(text: str, admissible: Sequence[str] | None = None) -> ParsedAc
         The action and its validity: `unparseable` without an action, `not_admissible` when it is not on the list.
     """
     text = text[:LONGEST_TEXT]
+    code = admissible is not None and any(CODE in option for option in admissible)
     thought, found, note = _tagged(text)
     if found is None:
-        found, note = _untagged(text, admissible)
-    action = clean(found) if found is not None else ""
-    if not action or len(action) > LONGEST_ACTION:
+        found, note = _fenced(text) if code else _untagged(text, admissible)
+    action = "" if found is None else code_in(found) if code else clean(found)
+    if not action or len(action) > (LONGEST_CODE if code else LONGEST_ACTION):
         return ParsedAction(None, "unparseable", thought, note)
     if admissible is None:
         return ParsedAction(action, "valid", thought, note)
@@ -73,6 +80,14 @@ def clean(text: str) -> str:
     lines = [line.strip() for line in text.split("\n")]
     text = " ".join(next((line for line in lines if line and not line.startswith("```")), "").split())
     return text.strip(_WRAPPING)
+
+
+def code_in(text: str) -> str:
+    """Return the code in a text: what the longest fence holds, or the text itself where there is no fence."""
+    fenced = text.split("```")[1::2]
+    if not fenced:
+        return text.strip("\n").rstrip()
+    return _LANGUAGE.sub("", max(fenced, key=len)).strip("\n").rstrip()
 
 
 def match_admissible(action: str, admissible: Sequence[str]) -> str | None:
@@ -99,10 +114,11 @@ def is_open(option: str) -> bool:
 
 def _fills(action: str, option: str) -> bool:
     """Say whether an action is of an open action's form, with something in each of its places."""
-    if is_open(action):
+    if action == option or (is_open(action) and CODE not in option):
         return False
     places = (re.escape(part) for part in _OPEN.split(option))
-    return re.fullmatch(r"\s*\S.*".join(places), action, re.IGNORECASE) is not None
+    lines = re.DOTALL if CODE in option else re.NOFLAG
+    return re.fullmatch(r"\s*\S.*".join(places), action, re.IGNORECASE | lines) is not None
 
 
 def _plain(action: str) -> str:
@@ -139,6 +155,11 @@ def _tagged(text: str) -> tuple[str, str | None, str]:
     if closed is not None:
         return thought, closed, ""
     return thought, unclosed, "unclosed" if unclosed else ""
+
+
+def _fenced(text: str) -> tuple[str | None, str]:
+    said = text.rpartition("</think>")[2]
+    return (said, "fence") if "```" in said else (None, "")
 
 
 def _untagged(text: str, admissible: Sequence[str] | None) -> tuple[str | None, str]:

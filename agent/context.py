@@ -24,6 +24,8 @@ class Attempt(NamedTuple):
     trajectory_id: str
     number: int
     parent: str | None
+    critique: str = ""
+    """What an earlier attempt has taught, for the prompt of this one."""
 
 
 class Recorder(Protocol):
@@ -99,6 +101,8 @@ class EpisodeContext:
     """The answer of the decision that is pending; a graph that goes on from a checkpoint reads it from there."""
     position: int = -1
     """How many steps the world has taken since its reset; -1 before the first reset."""
+    over: bool = False
+    """The attempt has come to its end in the world: whatever fails from here on is not its failure."""
     clock: float = field(default_factory=time.monotonic)
     _tools: EpisodeTools | None = None
     _open: AsyncExitStack = field(default_factory=AsyncExitStack)

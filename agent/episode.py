@@ -1,6 +1,6 @@
 """The episode graph.
 
-begin -> [recall] -> act <-> [tools] -> step -> ... -> [verify] -> record -> [learn] -> [repair -> begin]
+begin -> [recall] -> act <-> [tools] -> step -> ... -> [verify] -> [reflect] -> record -> [learn] -> [repair -> begin]
 
 Nodes in brackets exist only when their hook is given. State is checkpointed by LangGraph after every node; the
 steps themselves are in the store as soon as they have happened, and where the two differ the store is right: a
@@ -10,27 +10,24 @@ graph that starts again follows the stored steps instead of deciding anew.
 from __future__ import annotations
 
 import time
-from typing import Any, cast
+from typing import Any
 
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
-from langgraph.runtime import Runtime
 
-from ..core import Stop, Trajectory, Usage, Verdict, content_id
-from ..errors import ModelError, StoreError, boundary
-from .context import Attempt, EpisodeContext, EpisodeState, new_state
+from ..core import Usage
+from .context import Attempt, EpisodeContext, EpisodeState
+from .ending import Run, learn, record, reflect, repair, verify
 from .hooks import Hooks, Recalled, Situation
 from .loops import note
 from .prompting import Turn, new_history, push
+from .react import ACKNOWLEDGED, is_thought, said
 from .solver import decide, loop_notice
 from .steps import NO_ACTION, stop_reason, take
 from .tool_calls import use_tools
 
-LEFT = "The episode is stored; --resume learns from it."
-
 EpisodeGraph = CompiledStateGraph[EpisodeState, EpisodeContext, EpisodeState, EpisodeState]
-Run = Runtime[EpisodeContext]
 
 
 def build_episode_graph(
@@ -44,7 +41,7 @@ def build_episode_graph(
     hooks = hooks or Hooks()
     graph = StateGraph(EpisodeState, context_schema=EpisodeContext)
     think = "recall" if hooks.recall else "act"
-    close = "verify" if hooks.verify else "record"
+    close = "verify" if hooks.verify else "reflect" if hooks.reflect else "record"
     graph.add_node("begin", begin)
     graph.add_node("act", act)
     graph.add_node("step", step)
@@ -68,7 +65,10 @@ def build_episode_graph(
     graph.add_conditional_edges("step", over, [close, think])
     if hooks.verify:
         graph.add_node("verify", verify)
-        graph.add_edge("verify", "record")
+        graph.add_edge("verify", "reflect" if hooks.reflect else "record")
+    if hooks.reflect:
+        graph.add_node("reflect", reflect)
+        graph.add_edge("reflect", "record")
     last = "record"
     if hooks.learn:
         graph.add_node("learn", learn)
@@ -94,7 +94,8 @@ async def _again(state: EpisodeState) -> str:
 async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     """Reset the world and register the attempt."""
     context = runtime.context
-    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"])
+    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"], state["critique"])
+    context.over = False
     await context.close_tools()
     await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
     observed = await context.world.reset(context.task, context.task.seed)
@@ -146,8 +147,11 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
         context.on_step(taken.step)
     observed, solver = taken.observed, context.solver
     action = taken.step.action if taken.step.action is not None else taken.step.completion[:100]
+    thought = is_thought(taken.step)
     tried = note(state["tried"], action, observed.observation)
-    turn = Turn(action=action, observation=observed.observation)
+    turn = Turn(action=action, observation=ACKNOWLEDGED if thought else observed.observation)
+    if solver.protocol == "react":
+        turn["said"] = said(taken.step.completion, taken.step.action)
     update: dict[str, Any] = {
         "index": state["index"] + 1,
         "observation": observed.observation,
@@ -164,7 +168,7 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
         "success": observed.success if observed.success is not None else state["success"],
         "score": observed.score if observed.score is not None else state["score"],
         "seconds": state["seconds"] + context.lap(),
-        "nudge": loop_notice(context, tried) if taken.step.action is not None else NO_ACTION,
+        "nudge": loop_notice(context, tried) if thought or taken.step.action is not None else NO_ACTION,
     }
     if state["pending"] == {"recorded": True}:
         update["called"] = state["called"] + sum(call.ran for call in taken.step.tool_calls)
@@ -175,87 +179,6 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
 
 _ALWAYS = frozenset({"index", "observation", "history", "tried", "pending", "usage", "seconds"})
 """What a step always changes; comparing it would be for nothing."""
-
-
-async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:
-    """Let the verifier judge the attempt; its verdict is kept with the trajectory."""
-    context = runtime.context
-    hook = context.hooks.verify
-    assert hook is not None
-    await context.catch_up(state)
-    verdict = await hook(trajectory(context, state))
-    return {"pending": {"verdict": verdict.model_dump(mode="json")}}
-
-
-async def record(state: EpisodeState, runtime: Run) -> None:
-    """Store the finished trajectory."""
-    context = runtime.context
-    await context.catch_up(state)
-    await context.recorder.finish(trajectory(context, state))
-
-
-async def learn(state: EpisodeState, runtime: Run) -> None:
-    """Let memory learn from the attempt that was just stored."""
-    context = runtime.context
-    hook = context.hooks.learn
-    assert hook is not None
-    await context.catch_up(state)
-    # The attempt is stored already and must not become a failed one: whatever happens here is the memory's trouble.
-    with boundary(StoreError, f"learning from trajectory {state['trajectory_id']}", hint=LEFT, kind="learn"):
-        try:
-            await hook.learn(trajectory(context, state))
-        except ModelError as error:
-            raise StoreError(f"learning needs a model: {error.message}", hint=LEFT, kind="learn") from error
-
-
-async def repair(state: EpisodeState, runtime: Run) -> dict[str, Any]:
-    """Start a sibling attempt with a critique, if the hook has one."""
-    context = runtime.context
-    hook = context.hooks.repair
-    assert hook is not None
-    critique = await hook(trajectory(context, state))
-    if critique is None:
-        return {"repair": False}
-    attempt = state["attempt"] + 1
-    ident = trajectory_id(context.run_id, context.task.id, context.sample, attempt)
-    context.recorded = ()
-    return {**new_state(ident, attempt, state["trajectory_id"], critique), "repair": True}
-
-
-def trajectory_id(run_id: str, task_id: str, sample: int, attempt: int) -> str:
-    """Return the id of one attempt; the same in every process that makes it."""
-    return content_id("trajectory", run_id, task_id, sample, attempt)
-
-
-def trajectory(context: EpisodeContext, state: EpisodeState) -> Trajectory:
-    """Return the record of the attempt as it stands, with the environment's own verdict where it gives one."""
-    stop = state["stop"]
-    success = state["success"]
-    score = state["score"]
-    pending = state["pending"] or {}
-    verdict = Verdict.model_validate(pending["verdict"]) if "verdict" in pending else None
-    if verdict is None and success is not None:
-        verdict = Verdict(passed=success, score=score if score is not None else float(success))
-    return Trajectory(
-        id=state["trajectory_id"],
-        run_id=context.run_id,
-        task=context.task,
-        group_id=context.group_id,
-        sample=context.sample,
-        attempt=state["attempt"],
-        parent=state["parent"],
-        release_id=context.release_id,
-        steps=tuple(context.steps),
-        final_observation=state["observation"],
-        verdict=verdict,
-        stop=cast(Stop, stop if stop is not None else "truncated"),
-        reward=state["reward"],
-        success=success,
-        score=score,
-        usage=Usage.model_validate(state["usage"]),
-        started_at=state["started_at"],
-        seconds=state["seconds"],
-    )
 
 
 def _list(admissible: tuple[str, ...] | None) -> list[str] | None:

@@ -13,7 +13,8 @@ from ..core import Step, Task, Trajectory, Usage
 class Event(NamedTuple):
     """What a run tells whoever watches it."""
 
-    kind: Literal["planned", "started", "step", "finished", "failed", "given_up"]
+    kind: Literal["planned", "started", "step", "repaired", "finished", "failed", "given_up"]
+    """`repaired`: an attempt that ended by itself and was followed by another; `finished` is the last one."""
     task: Task | None = None
     sample: int = 0
     step: Step | None = None

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ..core import Task, ToolCall, ToolSpec, Trajectory, Verdict
+from ..core import Task, ToolCall, ToolSpec, Trajectory, Usage, Verdict
 
 
 class Recalled(NamedTuple):
@@ -125,8 +125,23 @@ Recall = Callable[[Situation], Awaitable[Recalled]]
 Verify = Callable[[Trajectory], Awaitable[Verdict]]
 """Judges a finished attempt."""
 
+
+class Reflection(NamedTuple):
+    """What a model wrote about an attempt, and what that took."""
+
+    text: str
+    usage: Usage
+
+
+Reflect = Callable[[Trajectory], Awaitable[Reflection | None]]
+"""Looks back at a finished attempt before it is stored. What it returns is stored with the attempt, as
+`meta["reflection"]`, and its tokens are counted there: so nothing of it is lost or made twice after a crash."""
+
 Repair = Callable[[Trajectory], Awaitable[str | None]]
-"""Returns a critique to try again with, or None to leave it. The new attempt has this one as parent."""
+"""Returns a critique to try again with, or None to leave it. The new attempt has this one as parent.
+
+A run that is resumed asks again about attempts whose repair had not begun or not ended, so what it says should follow
+from what is stored."""
 
 
 class Learn(Protocol):
@@ -149,6 +164,7 @@ class Hooks:
     learn: Learn | None = None
     tools: Toolbox | None = None
     verify: Verify | None = None
+    reflect: Reflect | None = None
     repair: Repair | None = None
     budget: ToolBudget = ToolBudget()
     submit: bool = False

@@ -11,14 +11,27 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from ..core import Message, Task, ToolCall, ToolSpec
 from ..errors import ConfigError
 from . import prompts as prompt_files
 from .actions import is_open
 
-NAMES = ("system_choice", "system_text", "system_tools", "system_submit", "first", "turn", "recalled", "distil", "same")
+NAMES = (
+    "system_choice",
+    "system_text",
+    "system_tools",
+    "system_react",
+    "system_submit",
+    "first",
+    "turn",
+    "recalled",
+    "reflect",
+    "reflections",
+    "distil",
+    "same",
+)
 LINE = 100
 """Longest result, in characters, that a summary line keeps."""
 
@@ -29,6 +42,8 @@ class Turn(TypedDict):
     action: str
     observation: str
     """What the action led to."""
+    said: NotRequired[str]
+    """The whole answer, where the protocol keeps it in the prompt."""
 
 
 class History(TypedDict):
@@ -114,7 +129,7 @@ def build_messages(
     messages = [Message(role="system", content=prompts.fill("system_submit" if submit else f"system_{protocol}"))]
     messages.append(Message(role="user", content=observations[0]))
     for number, (turn, observation) in enumerate(zip(turns, observations[1:], strict=True)):
-        messages += _exchange(turn["action"], observation, protocol, number)
+        messages += _exchange(turn, observation, protocol, number)
     return tuple(messages)
 
 
@@ -147,14 +162,15 @@ def submit_tool() -> ToolSpec:
     )
 
 
-def _exchange(action: str, observation: str, protocol: str, number: int) -> list[Message]:
+def _exchange(turn: Turn, observation: str, protocol: str, number: int) -> list[Message]:
+    action = turn["action"]
     if protocol == "tools":
         call = ToolCall(id=f"call_{number}", name="act", arguments={"action": action})
         return [
             Message(role="assistant", tool_calls=(call,)),
             Message(role="tool", content=observation, tool_call_id=call.id),
         ]
-    said = f"<action>{action}</action>" if protocol == "text" else action
+    said = turn.get("said") or (f"<action>{action}</action>" if protocol == "text" else action)
     return [Message(role="assistant", content=said), Message(role="user", content=observation)]
 
 

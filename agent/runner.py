@@ -18,10 +18,12 @@ from ..seams import LLM
 from ..store import Store
 from .checkpoints import EpisodeSaver
 from .context import Attempt, EpisodeContext, group_name, new_state, session_name
-from .episode import EpisodeGraph, build_episode_graph, trajectory_id
+from .ending import trajectory_id
+from .episode import EpisodeGraph, build_episode_graph
 from .events import Event, RunResult
 from .hooks import Hooks
 from .hosting import World, WorldPool
+from .plan import Job, numbered, plan
 from .prompting import Prompts
 from .recorder import StoreRecorder
 
@@ -69,28 +71,21 @@ class Runner:
             self.prompts = Prompts(self.config.solver.prompts)
 
     async def run(self, tasks: Sequence[Task]) -> RunResult:
-        """Play every task `collect.samples` times; what is finished already is left alone.
+        """Play every task `collect.samples` times; what is finished already and needs no repair is left alone.
 
         Raises:
             ConfigError, StoreError: nothing sensible can be done; running episodes are cancelled first.
         """
         jobs = [(task, sample) for sample in range(self.config.collect.samples) for task in tasks]
-        finished = await asyncio.to_thread(self.store.finished, self.run_id)
-        queue = [job for job in jobs if (job[0].id, job[1]) not in finished]
+        planned = await plan(self.run_id, jobs, self.store, self.hooks.repair)
+        queue = [job for job in jobs if (job[0].id, job[1]) in planned]
         result = RunResult(total=len(jobs), already=len(jobs) - len(queue))
         self.on_event(Event("planned", total=len(jobs), done=result.already))
-        known = await asyncio.to_thread(self.store.attempts, self.run_id)
-        previous: dict[tuple[str, int], Attempt] = {}
-        for row in known:
-            key = (row.task_id, row.sample)
-            if key not in previous or previous[key].number < row.attempt:
-                previous[key] = Attempt(row.trajectory_id, row.attempt, None if row.open else row.trajectory_id)
-        opened = {row.trajectory_id for row in known if row.open}
         await self._learn_what_was_left()
         queue.reverse()
         started = time.monotonic()
         size = min(self.config.collect.concurrency, len(queue))
-        self._workers = [asyncio.create_task(self._work(queue, previous, opened, result)) for _ in range(size)]
+        self._workers = [asyncio.create_task(self._work(queue, planned, result)) for _ in range(size)]
         try:
             await asyncio.gather(*self._workers)
         except asyncio.CancelledError:
@@ -119,24 +114,11 @@ class Runner:
         for ident in await self.hooks.learn.unlearned(ids):
             await self.hooks.learn.learn(await asyncio.to_thread(self.store.trajectory, ident))
 
-    async def _work(
-        self,
-        queue: list[tuple[Task, int]],
-        previous: dict[tuple[str, int], Attempt],
-        opened: set[str],
-        result: RunResult,
-    ) -> None:
+    async def _work(self, queue: list[Job], planned: dict[tuple[str, int], Attempt], result: RunResult) -> None:
         while queue and not result.stopped_by:
             task, sample = queue.pop()
-            last = previous.get((task.id, sample))
-            if last is None:
-                first = Attempt(trajectory_id(self.run_id, task.id, sample, 0), 0, None)
-            elif last.trajectory_id in opened:
-                first = last
-            else:
-                first = self._next(task, sample, last)
             self.on_event(Event("started", task, sample))
-            if await self._episode(task, sample, first):
+            if await self._episode(task, sample, planned[task.id, sample]):
                 result.finished += 1
                 self._failures_in_a_row = 0
                 continue
@@ -165,14 +147,19 @@ class Runner:
                 log.exception("defect in episode %s sample %d", task.id, sample)
                 failure = Failure(boundary="defect", kind=type(error).__name__, message=str(error))
             else:
-                self.on_event(Event("finished", task, sample, trajectory=done))
+                for trajectory in done:
+                    kind: Literal["repaired", "finished"] = "finished" if trajectory is done[-1] else "repaired"
+                    self.on_event(Event(kind, task, sample, trajectory=trajectory))
                 return True
             finally:
                 self.llm.end_session(session_name(self.run_id, task, sample))
             attempt = context.attempt if context is not None else attempt
-            failed = await self._fail(task, sample, attempt, failure)
+            # What has come to its end in the world keeps its outcome: it stays open, and its end is tried again.
+            over = context is not None and context.over
+            failed = await self._fail(task, sample, attempt, failure, keep=not over)
             self.on_event(Event("failed" if left else "given_up", task, sample, trajectory=failed))
-            attempt = self._next(task, sample, attempt)
+            if not over:
+                attempt = numbered(self.run_id, task, sample, attempt.number + 1, attempt.critique)
         return False
 
     def _context(self, task: Task, sample: int, world: World, attempt: Attempt) -> EpisodeContext:
@@ -195,8 +182,8 @@ class Runner:
             on_step=lambda step: self.on_event(Event("step", task, sample, step=step)),
         )
 
-    async def _play(self, context: EpisodeContext, attempt: Attempt) -> Trajectory:
-        """Run the graph, from its checkpoint where there is a usable one, and return what was stored."""
+    async def _play(self, context: EpisodeContext, attempt: Attempt) -> list[Trajectory]:
+        """Run the graph, from its checkpoint where there is a usable one; return this attempt and its repairs."""
         config: RunnableConfig = {
             "configurable": {"thread_id": attempt.trajectory_id},
             "recursion_limit": UNLIMITED,
@@ -207,8 +194,10 @@ class Runner:
             await self._graph.ainvoke(start, config, context=context)
         else:
             await self._graph.ainvoke(start, config, context=context, durability="sync")
-            await self.saver.adelete_thread(attempt.trajectory_id)
-        return await asyncio.to_thread(self.store.trajectory, context.attempt.trajectory_id)
+            await self._forget(context.task, context.sample, attempt)
+        played = range(attempt.number, context.attempt.number + 1)
+        ids = [trajectory_id(self.run_id, context.task.id, context.sample, number) for number in played]
+        return [await asyncio.to_thread(self.store.trajectory, ident) for ident in ids]
 
     async def _usable(self, config: RunnableConfig, context: EpisodeContext) -> bool:
         """Say whether the graph can go on from its checkpoint: the store must hold all steps up to it."""
@@ -223,8 +212,16 @@ class Runner:
         await self.saver.adelete_thread(config["configurable"]["thread_id"])
         return False
 
-    async def _fail(self, task: Task, sample: int, attempt: Attempt, failure: Failure) -> Trajectory:
-        """Store an attempt that infrastructure ended: it has a failure and no reward."""
+    async def _forget(self, task: Task, sample: int, attempt: Attempt) -> None:
+        """Drop the checkpoints of a sample up to an attempt: those that a repair began lie under an earlier one."""
+        if self.saver is not None:
+            for number in range(attempt.number + 1):
+                await self.saver.adelete_thread(trajectory_id(self.run_id, task.id, sample, number))
+
+    async def _fail(
+        self, task: Task, sample: int, attempt: Attempt, failure: Failure, *, keep: bool = True
+    ) -> Trajectory:
+        """Store (unless not to be kept) an attempt that infrastructure ended: it has a failure and no reward."""
         await self._recorder.begin(self.run_id, task, sample, attempt)
         steps = await asyncio.to_thread(self.store.steps_of, attempt.trajectory_id)
         failed = Trajectory(
@@ -242,14 +239,10 @@ class Runner:
             usage=sum((step.usage for step in steps), Usage()),
             started_at=steps[0].started_at if steps else time.time(),
         )
-        await self._recorder.finish(failed)
-        if self.saver is not None:
-            await self.saver.adelete_thread(attempt.trajectory_id)
+        if keep:
+            await self._recorder.finish(failed)
+            await self._forget(task, sample, attempt)
         return failed
-
-    def _next(self, task: Task, sample: int, last: Attempt) -> Attempt:
-        number = last.number + 1
-        return Attempt(trajectory_id(self.run_id, task.id, sample, number), number, last.trajectory_id)
 
 
 def _boundary(error: LamarckError) -> Literal["model", "environment", "sandbox", "defect"]:

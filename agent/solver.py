@@ -1,4 +1,4 @@
-"""Deciding: from an episode's state to the next action, by one of three protocols."""
+"""Deciding: from an episode's state to the next action, by one of four protocols."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from .actions import is_open, parse_action
 from .context import EpisodeContext, EpisodeState
 from .loops import fruitless, remaining
 from .prompting import act_tool, build_messages, submit_tool
+from .react import STOP, parse_react
 
 ACTING = ("act", "submit")
 NOT_RUN = "not run: the answer that asked for it acted as well."
@@ -76,6 +77,8 @@ async def _chat(
     tools = list(toolset.specs()) if toolset is not None and left else []
     if protocol == "tools":
         tools.append(submit_tool() if hooks.submit else act_tool(state["admissible"]))
+    if protocol == "react":
+        sampling = sampling.model_copy(update={"stop": STOP})
     reply = await context.llm.chat(messages, sampling=sampling, tools=tools, session=context.session)
     context.reply = reply
     acts = [call for call in reply.tool_calls if call.name in ACTING] if protocol == "tools" else []
@@ -83,14 +86,14 @@ async def _chat(
         others = [call for call in reply.tool_calls if call.name not in ACTING]
         dropped = [call.model_copy(update={"error": NOT_RUN, "ran": False}).model_dump(mode="json") for call in others]
         known = {"tool_calls": [*state["tool_calls"], *dropped]} if dropped else {}
-        return {"pending": _parsed(reply, acted(acts[0]), state), **known}
+        return {"pending": _parsed(reply, acted(acts[0]), state, protocol), **known}
     if reply.tool_calls and toolset is not None and left:
         return {
             "tool_messages": [*state["tool_messages"], _asked(reply)],
             "rounds": [*state["rounds"], _round(reply)],
             "spent": _spent(state, reply.usage),
         }
-    return {"pending": _parsed(reply, reply.text, state)}
+    return {"pending": _parsed(reply, reply.text, state, protocol)}
 
 
 def calls_left(context: EpisodeContext, state: EpisodeState) -> int:
@@ -107,8 +110,8 @@ def acted(call: ToolCall) -> str:
     return call.arguments
 
 
-def _parsed(reply: Reply, text: str, state: EpisodeState) -> dict[str, Any]:
-    parsed = parse_action(text, state["admissible"])
+def _parsed(reply: Reply, text: str, state: EpisodeState, protocol: str) -> dict[str, Any]:
+    parsed = (parse_react if protocol == "react" else parse_action)(text, state["admissible"])
     return _decision(reply, parsed.action, parsed.validity)
 
 

@@ -43,7 +43,7 @@ async def take(context: EpisodeContext, state: EpisodeState) -> Taken:
 
 async def _world_step(context: EpisodeContext, state: EpisodeState, action: str | None) -> Observed:
     if action is None:
-        # Nothing to give to the world: the turn is lost, the world unchanged.
+        # Nothing to give to the world: the turn is lost or was a thought, the world unchanged.
         admissible = tuple(state["admissible"]) if state["admissible"] is not None else None
         return Observed(state["observation"], admissible=admissible, effective=False)
     return await context.world.step(action)
@@ -62,7 +62,7 @@ def _step(
     context.reply, context.messages = None, ()
     validity = pending["validity"]
     recalled = Recalled.of(state["recalled"])
-    if validity == "valid" and not observed.effective:
+    if validity == "valid" and pending["action"] is not None and not observed.effective:
         validity = "no_effect"
     return Step(
         index=state["index"],

@@ -10,7 +10,23 @@ from rich.console import Console
 
 from .. import __version__
 from ..errors import ConfigError, LamarckError
-from . import bench, data, demo, env, evaluate, memory, models, play, sandbox, show, tools
+from . import (
+    baselines,
+    bench,
+    compare,
+    data,
+    demo,
+    env,
+    evaluate,
+    memory,
+    models,
+    play,
+    report,
+    sandbox,
+    show,
+    tools,
+    train,
+)
 
 app = typer.Typer(
     name="lamarck",
@@ -22,6 +38,10 @@ app = typer.Typer(
 )
 app.command("run")(play.run)
 app.command("eval")(evaluate.evaluate)
+app.command("baselines")(baselines.baselines)
+app.command("compare")(compare.compare_runs)
+app.command("forgetting")(compare.forget)
+app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("demo")(demo.demo)
 app.command("export")(data.export)
@@ -31,6 +51,7 @@ app.add_typer(memory.app, name="memory")
 app.add_typer(models.app, name="models")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(tools.app, name="tools")
+app.add_typer(train.app, name="train")
 app.add_typer(bench.app, name="bench")
 
 

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ..config import RunConfig, parse_assignment
+from ..evals.baselines import baseline
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; flags win over it.")]
 Set = Annotated[
@@ -24,7 +25,7 @@ ModelName = Annotated[
     typer.Option("--model", "-m", help="embedded, random, first, follower, scripted:FILE or any of litellm's."),
 ]
 ApiBase = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server.")]
-Protocol = Annotated[str | None, typer.Option(help="choice, text or tools.")]
+Protocol = Annotated[str | None, typer.Option(help="choice, text, tools or react.")]
 Samples = Annotated[int | None, typer.Option(help="Independent attempts at each task.")]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Episodes at once.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all sampling.")]
@@ -33,6 +34,9 @@ Memory = Annotated[
     str | None, typer.Option("--memory", help="Folder of a memory to recall from (and, with `run`, to learn into).")
 ]
 MemoryMode = Annotated[str | None, typer.Option(help="off, read (frozen) or learn.")]
+Baseline = Annotated[
+    str | None, typer.Option(help="A baseline by its name, e.g. react; `lamarck baselines` lists them.")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; made up from the time if not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -58,14 +62,21 @@ class Flags:
     max_steps: int | None = None
     memory: str | None = None
     memory_mode: str | None = None
+    baseline: str | None = None
 
     def resolve(self, base: Path | None = None) -> RunConfig:
-        """Return the configuration: `base` or the file, then --set, then the flags.
+        """Return the configuration: `base` or the file, then the baseline, then --set, then the flags.
+
+        A run that is resumed (`base`) has its baseline's settings already, as changed when it was started.
 
         Raises:
-            ConfigError: a key or value is wrong.
+            ConfigError: a key or value is wrong, or what was set is not what the baseline is.
         """
-        overrides: dict[str, Any] = dict(parse_assignment(text) for text in self.assignments or [])
+        overrides: dict[str, Any] = {}
+        if self.baseline is not None:
+            overrides = {} if base is not None else dict(baseline(self.baseline).settings)
+            overrides["baseline"] = self.baseline
+        overrides |= dict(parse_assignment(text) for text in self.assignments or [])
         named = {
             "taskset.name": self.taskset,
             "taskset.split": self.split,
@@ -82,7 +93,10 @@ class Flags:
             "memory.mode": self.memory_mode,
         }
         overrides |= {key: value for key, value in named.items() if value is not None}
-        return RunConfig.load(self.config or base, overrides)
+        config = RunConfig.load(self.config or base, overrides)
+        if config.baseline is not None:
+            baseline(config.baseline).check(config)
+        return config
 
 
 def progress_console(silent: bool) -> Console:

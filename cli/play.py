@@ -11,6 +11,7 @@ import typer
 
 from ..agent.events import RunResult
 from ..config import RunConfig
+from ..evals.figures.evaluation import Described
 from ..evals.metrics import Tally
 from ..rundir import RunDirectory
 from ..store import Store
@@ -34,6 +35,7 @@ def run(
     max_steps: o.MaxSteps = None,
     memory: o.Memory = None,
     memory_mode: o.MemoryMode = None,
+    baseline: o.Baseline = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -60,6 +62,7 @@ def run(
         max_steps,
         memory,
         memory_mode or ("learn" if memory is not None and not resume else None),
+        baseline,
     )
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
@@ -79,13 +82,28 @@ def prepare(flags: o.Flags, out: Path | None, resume: bool) -> tuple[RunDirector
     config = flags.resolve()
     if out is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        name = "".join(c if c.isalnum() or c in "-." else "-" for c in f"{config.taskset.name}-{config.model.name}")
+        name = "".join(c if c.isalnum() or c in "-." else "-" for c in f"{config.taskset.name}-{label(config)}")
         out = Path("runs") / f"{stamp}-{name}"
     return RunDirectory(out), config
 
 
-def play(config: RunConfig, directory: RunDirectory, *, resume: bool, quiet: bool) -> tuple[RunResult, Tally]:
+def label(config: RunConfig) -> str:
+    """Return what plays, in a word or two: the model, behind its baseline where that is not the model itself."""
+    name = config.model.name
+    return name if config.baseline in (None, name) else f"{config.baseline} {name}"
+
+
+def play(
+    config: RunConfig, directory: RunDirectory, *, resume: bool, quiet: bool, described: Described | None = None
+) -> tuple[RunResult, Tally]:
     """Play a run to its end or interruption and return how it went.
+
+    Args:
+        config: the resolved configuration.
+        directory: of the run.
+        resume: go on with the run in it.
+        quiet: show failures only.
+        described: told what is about to be played, before the first episode.
 
     Raises:
         LamarckError: something is missing or wrong.
@@ -95,8 +113,9 @@ def play(config: RunConfig, directory: RunDirectory, *, resume: bool, quiet: boo
 
     directory.create(config, resume=resume)
     with directory.lock(), directory.logging(), Store.open(directory.store_url(config)) as store:
-        with Watch(f"{config.taskset.name}/{config.taskset.split} {config.model.name}", quiet=quiet) as watch:
-            result = asyncio.run(collect(config, directory, store, watch, notify=None if quiet else watch.say))
+        with Watch(f"{config.taskset.name}/{config.taskset.split} {label(config)}", quiet=quiet) as watch:
+            notify = None if quiet else watch.say
+            result = asyncio.run(collect(config, directory, store, watch, notify, described))
         return result, watch.tally
 
 

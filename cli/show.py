@@ -101,6 +101,8 @@ def _read(out: Console, trajectory: Trajectory, prompts: bool) -> None:
         _read_step(out, step, prompts)
     out.print()
     out.print(trajectory.final_observation, style="cyan", markup=False)
+    if reflection := trajectory.meta.get("reflection"):
+        out.print(f"reflection: {reflection}", style="magenta", markup=False)
     if trajectory.failure is not None:
         out.print(f"{trajectory.failure.boundary} failure: {trajectory.failure.message}", style="red", markup=False)
 

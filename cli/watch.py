@@ -76,6 +76,9 @@ class Watch:
         elif event.kind == "step":
             self._steps += 1
             self._draw()
+        elif event.kind == "repaired" and event.trajectory is not None:
+            # The attempt after it is what counts; what this one took counts as well.
+            self.tally.usage = self.tally.usage + event.trajectory.usage
         elif event.trajectory is not None:
             self.tally.add(event.trajectory)
             if event.kind == "finished":

@@ -16,14 +16,16 @@ from ..agent.events import Event, RunResult
 from ..agent.hooks import Hooks
 from ..agent.llms import build_llm
 from ..agent.prompting import Prompts
+from ..agent.reflexion import Reflexion
 from ..agent.remember import Remembering
 from ..agent.replay import Replay
 from ..agent.runner import Runner
 from ..agent.tasksets import load_taskset, maker, open_pool
 from ..config import RunConfig, TasksetConfig
 from ..config_memory import MemoryConfig
-from ..core import Release, Task
+from ..core import Release, Sampling, Task
 from ..errors import ConfigError
+from ..evals.figures.evaluation import Described, Evaluation, record
 from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
@@ -50,6 +52,7 @@ async def wired(
     store: Store,
     on_event: Callable[[Event], None],
     notify: Notify | None = None,
+    described: Described | None = None,
 ) -> AsyncIterator[Wired]:
     """Open everything a run needs, and close it again.
 
@@ -85,8 +88,15 @@ async def wired(
         making = Making(home, directory.run_id, frozen=config.memory.mode == "read", replay=replay.solved)
         tools = await open_tools(config, stack, making)
         hooks = replace(hooks, tools=tools, budget=budget_of(config), submit="submit" in config.tools.builtin)
+        if config.repair.by == "reflexion":
+            sampling = Sampling(temperature=config.model.temperature, top_p=config.model.top_p)
+            hooks = Reflexion(llm, prompts, store, config.repair, sampling).hooks(hooks)
         release = release_of(config, llm, prompts, memory)
         store.put_release(release)
+        evaluation = Evaluation.of(config, taskset, tasks, release)
+        record(directory.path, evaluation)
+        if described is not None:
+            described(evaluation)
         store.put_run(directory.run_id, config=config.model_dump(mode="json"), release_id=release.id)
         saver = stack.enter_context(open_checkpoints(directory.checkpoints_path))
         runner = Runner(
@@ -138,9 +148,10 @@ async def collect(
     store: Store,
     on_event: Callable[[Event], None],
     notify: Notify | None = None,
+    described: Described | None = None,
 ) -> RunResult:
     """Play all tasks of a run; Ctrl-C stops it cleanly."""
-    async with wired(config, directory, store, on_event, notify) as parts:
+    async with wired(config, directory, store, on_event, notify, described) as parts:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)
@@ -179,6 +190,8 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
         unseen = {"allow_unsafe", "url", "warm", "most", "patience_s"}
         settings["sandbox"] = config.sandbox.model_dump(mode="json", exclude=unseen)
     settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
+    if config.repair.by != "none":
+        settings["repair"] = config.repair.model_dump(mode="json")
     snapshot = None
     if memory is not None:
         head = memory.head

@@ -68,6 +68,40 @@ def test_an_open_action_stands_for_all_of_its_form():
     assert match_admissible("put 3 and ", ["put <number> and <number>"]) is None
 
 
+CODE = "def f(x):\n    return x < 1 and '&lt;b>' in y"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"<think>easy</think><action>\n{CODE}\n</action>",
+        f"<action>```python\n{CODE}\n```</action>",
+        f"<action>\n```\n{CODE}\n```\n</action>",
+        f"<action>```python\n{CODE}",
+        f"Here it is:\n```python\n{CODE}\n```\nUse it so:\n```python\nf(1)\n```",
+        f"<think>```not this, though it is very long and comes first, {'x' * 90}```</think>\n```\n{CODE}\n```",
+        f"Thought: easy\nAction:\n```py\n{CODE}\n```",
+    ],
+)
+def test_code_keeps_its_lines_where_code_may_be_given(text):
+    parsed = parse_action(text, ["<code>", "look"])
+    assert (parsed.action, parsed.validity) == (CODE, "valid")
+
+
+def test_code_and_what_is_none():
+    assert parse_action("<action>```python\npass\n```</action>", ["<code>"]).action == "pass"
+    assert parse_action("<action>x = 1\ny = 2</action>", ["look"]).action == "x = 1"
+    assert parse_action("<action>x = 1\ny = 2</action>", ["<words>"]).action == "x = 1"
+    assert parse_action("<action>look</action>", ["<code>", "look"]).action == "look"
+    assert parse_action("<action>run x = 1\ny = 2</action>", ["run <code>"]).validity == "valid"
+    assert parse_action("<action>x = 1\ny = 2</action>", ["run <code>"]).validity == "not_admissible"
+    assert parse_action("<action><code></action>", ["<code>"]).validity == "not_admissible"
+    assert parse_action("I would rather not.", ["<code>"]).validity == "unparseable"
+    assert parse_action("<action>```python\n```</action>", ["<code>"]).validity == "unparseable"
+    assert parse_action(f"<action>{'x' * 20_001}</action>", ["<code>"]).validity == "unparseable"
+    assert parse_action(f"<action>{'x' * 20_000}</action>", ["<code>"]).validity == "valid"
+
+
 def test_cleaning():
     assert clean(" > 'go to shelf 1'. ") == "go to shelf 1"
     assert clean("```\nlook\n```") == "look"

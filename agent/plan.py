@@ -1,0 +1,60 @@
+"""Where a run goes on: which attempt each sample is at, by what the store holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ..core import Task
+from ..store import AttemptRow, Store
+from .context import Attempt
+from .ending import trajectory_id
+from .hooks import Repair
+
+Job = tuple[Task, int]
+"""A task and the number of one of its samples."""
+
+
+async def plan(
+    run_id: str, jobs: Sequence[Job], store: Store, repair: Repair | None = None
+) -> dict[tuple[str, int], Attempt]:
+    """Return the attempt with which each unfinished sample goes on, by task id and sample.
+
+    A sample is finished when its latest attempt came to its end and nothing wants to repair it. An attempt that was
+    begun and not ended goes on under its own number; one that infrastructure killed is followed by the next. Where an
+    earlier attempt came to its end, the critique that followed it is asked for again.
+
+    Raises:
+        StoreError: the store cannot be read.
+        ModelError: `repair` needs a model, and it does not answer.
+    """
+    finished = await asyncio.to_thread(store.finished, run_id)
+    known: dict[tuple[str, int], list[AttemptRow]] = {}
+    for row in await asyncio.to_thread(store.attempts, run_id):
+        known.setdefault((row.task_id, row.sample), []).append(row)
+    found = {}
+    for task, sample in jobs:
+        key = (task.id, sample)
+        if key in finished and repair is None:
+            continue
+        rows = known.get(key, [])
+        critique = await _critique(rows, store, repair)
+        if key in finished and critique is None:
+            continue
+        number = 0 if not rows else rows[-1].attempt + (0 if rows[-1].open else 1)
+        found[key] = numbered(run_id, task, sample, number, critique or "")
+    return found
+
+
+def numbered(run_id: str, task: Task, sample: int, number: int, critique: str = "") -> Attempt:
+    """Return an attempt by its number; the one before it is its parent."""
+    parent = trajectory_id(run_id, task.id, sample, number - 1) if number else None
+    return Attempt(trajectory_id(run_id, task.id, sample, number), number, parent, critique)
+
+
+async def _critique(rows: Sequence[AttemptRow], store: Store, repair: Repair | None) -> str | None:
+    """Return what the latest attempt that came to its end has taught, or None where nothing is to be repaired."""
+    ended = next((row for row in reversed(rows) if not row.open and not row.failed), None)
+    if ended is None or repair is None:
+        return None
+    return await repair(await asyncio.to_thread(store.trajectory, ended.trajectory_id))
