@@ -1,25 +1,27 @@
-"""`lamarck eval`: play a split and report on it, or report on a run that is there."""
+"""`lamarck eval`: play a split and report on it, report on a run that is there, or repeat an evaluation by its file."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ..config import RunConfig
-from ..core import Release
+from ..config import RunConfig, parse_assignment
 from ..errors import ConfigError
-from ..evals.metrics import Tally, split_hash, tally
+from ..evals.figures.at_k import usual_ks
+from ..evals.figures.compare import MAX_INFRASTRUCTURE
+from ..evals.figures.curves import WINDOW
+from ..evals.figures.evaluation import Described, Evaluation, differences
 from ..rundir import RunDirectory
-from ..store import Store
-from ..tools.made_convergence import Convergence, convergence
-from ..tools.made_log import ToolLog
 from . import options as o
+from .evaluate_report import Asked, Report
 from .play import play, prepare, sentence
-from .tables import console, print_json, results_table, totals
-from .wire_made import tools_store
+from .tables import console, print_json
+
+__all__ = ["Report", "evaluate"]
 
 
 def evaluate(
@@ -38,15 +40,28 @@ def evaluate(
     max_steps: o.MaxSteps = None,
     memory: o.Memory = None,
     memory_mode: o.MemoryMode = None,
+    baseline: o.Baseline = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
+    again: Annotated[
+        Path | None, typer.Option("--again", help="Repeat the evaluation of this evaluation.json, or of this run.")
+    ] = None,
+    k: Annotated[str | None, typer.Option("--k", help="Show pass@k and the like for these, e.g. 1,2,4.")] = None,
+    window: Annotated[int, typer.Option(min=1, help="Episodes averaged in the learning curve.")] = WINDOW,
+    seen: Annotated[
+        list[Path] | None, typer.Option("--seen", help="Run, memory or store learned from, to look for overlap.")
+    ] = None,
+    max_infrastructure: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Share of samples without an outcome that is put up with.")
+    ] = MAX_INFRASTRUCTURE,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
     """Report success with 95 % intervals per task type, steps, tokens, cost and invalid actions.
 
-    With RUN, nothing is played. Without it, the split is played first, as `lamarck run` does.
+    With RUN, nothing is played. Without it, the split is played first, as `lamarck run` does. With --again, exactly
+    what an evaluation.json describes is played, and what cannot be the same is said.
     """
     flags = o.Flags(
         config,
@@ -64,87 +79,100 @@ def evaluate(
         max_steps,
         memory,
         memory_mode or ("read" if memory is not None and not resume else None),
+        baseline,
     )
+    asked = Asked(k=_ks(k), window=window, seen=tuple(seen or ()), max_infrastructure=max_infrastructure)
+    repeated: Evaluation | None = None
     if run is not None:
-        if flags != o.Flags():
+        if flags != o.Flags() or again is not None:
             raise ConfigError("lamarck eval RUN reports on a finished run and takes no flags that change how to play.")
         directory = RunDirectory(run)
         resolved = directory.load_config()
     else:
-        directory, resolved = prepare(flags, out, resume)
-        result, counted = play(resolved, directory, resume=resume, quiet=quiet or as_json)
+        if again is not None:
+            repeated, directory, resolved = _again(again, flags, out, resume)
+        else:
+            directory, resolved = prepare(flags, out, resume)
+        said = None if repeated is None else _say_differences(repeated, quiet=quiet or as_json)
+        result, counted = play(resolved, directory, resume=resume, quiet=quiet or as_json, described=said)
         if not as_json and (result.failed or result.interrupted or result.stopped_by):
             console().print(sentence(directory, result, counted), markup=False)
-    report = Report.of(resolved, directory)
+    report = Report.of(resolved, directory, replace(asked, k=asked.k or usual_ks(resolved.collect.samples)))
+    if repeated is not None:
+        report.repeats(repeated)
     if as_json:
         print_json(report.as_dict())
     else:
         report.print()
 
 
-class Report:
-    """The figures of one run, with what is needed to believe and repeat them."""
+def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[Evaluation, RunDirectory, RunConfig]:
+    """Return an evaluation, where it is repeated, and the configuration that does; its tasks are checked.
 
-    def __init__(self, config: RunConfig, directory: RunDirectory, release: Release | None) -> None:
-        self.config, self.directory, self.release = config, directory, release
-        self.total, self.categories = Tally(), dict[str, Tally]()
-        self.task_ids: set[str] = set()
-        self.made: Convergence | None = None
+    Raises:
+        ConfigError: a flag would change what is evaluated, or the tasks are not those that were.
+    """
+    # Imported here, as in `play`: wiring pulls in LangGraph.
+    from ..agent.tasksets import load_taskset
+    from .wire import select
 
-    @classmethod
-    def of(cls, config: RunConfig, directory: RunDirectory) -> Report:
-        """Read the run's trajectories and add them up."""
-        with Store.open(directory.store_url(config), create=False) as store:
-            run_id = directory.run_id
-            found = list(store.headers(run_id=run_id))
-            if not found:
-                raise ConfigError(f"run {directory.path} has no finished episode yet.")
-            release_id = found[0].release_id
-            report = cls(config, directory, store.get_release(release_id) if release_id else None)
-            report.total, report.categories = tally(store.trajectories(run_id=run_id))
-            report.task_ids = {trajectory.task.id for trajectory in found}
-        if config.tools.make:
-            with Store.open(tools_store(config, directory), create=False) as tools:
-                report.made = convergence(ToolLog(tools).entries())
-        return report
+    free = o.Flags(
+        assignments=flags.assignments,
+        data=flags.data,
+        api_base=flags.api_base,
+        concurrency=flags.concurrency,
+        memory=flags.memory,
+        memory_mode=flags.memory_mode if flags.memory is not None else None,
+    )
+    if flags != free or flags.memory_mode == "learn":
+        raise ConfigError(
+            "--again plays what the file says; it takes only --data, --api-base, --memory, -j, --set and --out.",
+            hint="Leave the other flags out, or play without --again.",
+        )
+    evaluation = Evaluation.read(file)
+    places = {
+        "taskset.options.data": flags.data,
+        "model.api_base": flags.api_base,
+        "collect.concurrency": flags.concurrency,
+        "memory.path": flags.memory,
+    }
+    given = {key: value for key, value in places.items() if value is not None}
+    resolved = evaluation.config({**dict(parse_assignment(text) for text in flags.assignments or []), **given})
+    taskset = load_taskset(resolved.taskset.name, resolved.taskset.options)
+    try:
+        tasks = select(taskset, resolved.taskset)
+    except ConfigError as error:
+        raise ConfigError(
+            f"this is not what evaluation {evaluation.id[:12]} was made on: {error.message}",
+            hint="Name the data it was made with by --data DIR.",
+        ) from error
+    evaluation.check(taskset, resolved.taskset, tasks)
+    folder = out if out is not None else Path("runs") / f"again-{evaluation.id[:12]}"
+    directory = RunDirectory(folder)
+    if out is None and not resume:
+        number = 2
+        while directory.exists():
+            directory, number = RunDirectory(f"{folder}-{number}"), number + 1
+    return evaluation, directory, resolved
 
-    def facts(self) -> dict[str, object]:
-        """Return where the figures come from."""
-        task, model, solver = self.config.taskset, self.config.model, self.config.solver
-        return {
-            "run": str(self.directory.path),
-            "run_id": self.directory.run_id,
-            "taskset": task.name,
-            "split": task.split,
-            "tasks": len(self.task_ids),
-            "split_hash": split_hash(sorted(self.task_ids)),
-            "seed": self.config.collect.seed,
-            "samples": self.config.collect.samples,
-            "model": self.release.base_model if self.release else model.name,
-            "release": self.release.id if self.release else None,
-            "protocol": solver.protocol,
-            "temperature": model.temperature,
-            "max_steps": solver.max_steps,
-            "on_loop": solver.on_loop,
-            "grammar": "+".join(sorted(self.total.grammars)) or None,
-        }
 
-    def as_dict(self) -> dict[str, object]:
-        """Return facts and figures as JSON-serialisable values."""
-        categories = {name: part.as_dict() for name, part in self.categories.items()}
-        made = {"made_tools": {**asdict(self.made), "new_per_call": self.made.total}} if self.made else {}
-        return {**self.facts(), "all": self.total.as_dict(), "categories": categories, **made}
+def _say_differences(old: Evaluation, *, quiet: bool) -> Described:
+    def said(new: Evaluation) -> None:
+        lines = differences(old, new)
+        screen = o.progress_console(quiet)
+        if not lines:
+            screen.print(f"repeats evaluation {old.id[:12]}: nothing is different", style="dim", markup=False)
+        for line in lines:
+            screen.print(f"cannot be the same as evaluation {old.id[:12]}: {line}", style="yellow", markup=False)
 
-    def print(self) -> None:
-        """Print the table and, under it, where the figures come from."""
-        out = console()
-        rows = {**self.categories, "all": self.total}
-        out.print(results_table(f"{self.config.taskset.name} {self.config.taskset.split}", rows))
-        facts = {key: value for key, value in self.facts().items() if value is not None}
-        for line in totals(self.total):
-            out.print(line, markup=False)
-        if self.made is not None:
-            rate = "-" if self.made.total is None else f"{self.made.total:.3f}"
-            line = f"{self.made.tools} tools made and {self.made.calls} calls of them so far: {rate} new tools per call"
-            out.print(line, markup=False)
-        out.print("   ".join(f"{key} {value}" for key, value in facts.items()), style="dim", markup=False)
+    return said
+
+
+def _ks(text: str | None) -> Sequence[int]:
+    try:
+        ks = tuple(sorted({int(part) for part in text.split(",")})) if text is not None else ()
+    except ValueError:
+        ks = (0,)
+    if any(one < 1 for one in ks):
+        raise ConfigError(f"--k {text!r} is no list of whole numbers from 1 on, such as 1,2,4.")
+    return ks

@@ -31,11 +31,11 @@ class Rate:
         return wilson(self.successes, self.n)
 
 
-def wilson(successes: int, n: int, z: float = Z95) -> tuple[float, float]:
+def wilson(successes: float, n: int, z: float = Z95) -> tuple[float, float]:
     """Return the Wilson score interval of a binomial proportion (Wilson 1927, without continuity correction).
 
     Args:
-        successes: how many of them succeeded.
+        successes: how many of them succeeded; may be broken, as a sum of means is.
         n: how many there were; for 0 the interval is (0, 1).
         z: normal quantile, 1.96 for 95 %.
     """
