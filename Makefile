@@ -56,6 +56,8 @@ bench: $(VENV)/.test  ## Benchmarks, each side by side in one run
 	$(BIN)/lamarck bench model
 	$(BIN)/lamarck bench memory
 	$(INSTALL) -e '.[bench]' >$(LOG) 2>&1 && $(BIN)/lamarck bench sandbox
+	$(BIN)/lamarck bench webshop
+	$(BIN)/lamarck bench worlds
 
 lock: $(BIN)/python  ## Resolve the lock file anew
 	$(BIN)/python -m pip install -q uv

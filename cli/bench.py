@@ -136,6 +136,53 @@ def sandbox(
         _print(f"sandbox ({name})", figures, as_json=False)
 
 
+@app.command()
+def webshop(
+    data: Annotated[str | None, typer.Option(help="Folder of WebShop's files; a generated shop if not given.")] = None,
+    products: Annotated[int, typer.Option(help="Products, at most.")] = 1000,
+    queries: Annotated[int, typer.Option(help="Searches timed.")] = 200,
+    episodes: Annotated[int, typer.Option(help="Episodes over which memory is watched.")] = 10_000,
+    tantivy: Annotated[bool, typer.Option("--tantivy/--no-tantivy", help="With tantivy beside it.")] = True,
+    as_json: o.Json = False,
+) -> None:
+    """Opening, steps and memory of the shop, and its search beside a plain tantivy query."""
+    from ..evals.bench_webshop import bench_webshop
+
+    with bars(as_json) as progress:
+        figures = bench_webshop(
+            data=data, products=products, queries=queries, episodes=episodes, tantivy=tantivy, progress=progress
+        )
+    _print("webshop", figures, as_json)
+
+
+@app.command()
+def worlds(
+    data_alfworld: Annotated[str | None, typer.Option(help="ALFWorld data folder.")] = None,
+    data_webshop: Annotated[str | None, typer.Option(help="Folder of WebShop's files.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Only this world. Repeatable.")] = None,
+    seconds: Annotated[float, typer.Option(help="How long each figure is measured.")] = 3.0,
+    as_json: o.Json = False,
+) -> None:
+    """Starts and steps per second and memory of each world that works here; the others say what they lack."""
+    from ..evals.bench_worlds import bench_worlds
+
+    named = {"data_alfworld": data_alfworld, "data_webshop": data_webshop}
+    with bars(as_json) as progress:
+        found = bench_worlds(**named, only=tuple(only or ()), seconds=seconds, progress=progress)
+    if as_json:
+        print_json({"bench": "worlds", "worlds": found})
+        return
+    columns = ("open_s", "starts_per_s", "steps_per_s", "memory_mib", "kib_per_open_episode", "kib_per_1000_episodes")
+    table = Table("world", *columns, title="lamarck bench worlds", title_justify="left")
+    for name, figures in found.items():
+        if "absent" not in figures:
+            table.add_row(name, *(f"{figures[column]:,}" for column in columns))
+    console().print(table)
+    for name, figures in found.items():
+        if "absent" in figures:
+            console().print(f"{name} is absent: {figures['absent']}", markup=False)
+
+
 @contextlib.contextmanager
 def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a benchmark is, one bar that changes its label."""

@@ -11,10 +11,15 @@ from rich.table import Table
 from ..agent.tasksets import load_taskset, taskset_names
 from ..config import parse_assignment
 from ..errors import ConfigError
+from . import env_test, serve_env
 from . import options as o
+from .shop import shop
 from .tables import console, print_json
 
 app = typer.Typer(help="Worlds: list them, and check that they work here.", no_args_is_help=True)
+app.command("serve")(serve_env.serve)
+app.command("test")(env_test.test)
+app.command("shop")(shop)
 
 
 @app.command("list")
@@ -37,14 +42,14 @@ def list_(as_json: o.Json = False) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="Taskset: alfworld or household.")],
+    name: Annotated[str, typer.Argument(help="Taskset: alfworld, household, webshop, or one with a check of its own.")],
     data: o.Data = None,
-    split: Annotated[str, typer.Option(help="Which split to replay.")] = "valid_seen",
+    split: Annotated[str | None, typer.Option(help="Which split to replay; all of webshop by default.")] = None,
     limit: o.Limit = None,
     settings: o.Set = None,
     as_json: o.Json = False,
 ) -> None:
-    """Replay each game's own walkthrough: every one of them must win.
+    """Replay each game's own walkthrough: every one of them must win. For webshop: buy each goal's own product.
 
     `starts_per_s` counts from the file to the first observation, `steps_per_s` steps with their admissible actions.
     """
@@ -54,6 +59,10 @@ def check(
     if data is not None:
         options["data"] = data
     taskset = load_taskset(name, options)
+    if hasattr(taskset, "check"):
+        _own_check(name, taskset, split, limit, as_json)
+        return
+    split = split or "valid_seen"
     with Progress(transient=True, console=o.progress_console(as_json)) as bar:
         row = bar.add_task(f"{name}/{split}", total=None)
 
@@ -82,4 +91,26 @@ def check(
         for failure in report.failures:
             out.print(f"  {failure}", style="red", markup=False)
     if report.won < report.games:
+        raise typer.Exit(1)
+
+
+def _own_check(name: str, taskset: Any, split: str | None, limit: int | None, as_json: bool) -> None:
+    """Run the check that a taskset brings along: figures by name, and sentences under `failures`."""
+    with Progress(transient=True, console=o.progress_console(as_json)) as bar:
+        row = bar.add_task(name, total=None)
+
+        def advance(done: int, total: int) -> None:
+            bar.update(row, completed=done, total=total)
+
+        figures = {"taskset": name, "split": split, **taskset.check(split=split, limit=limit, progress=advance)}
+    if as_json:
+        print_json(figures)
+    else:
+        table = Table("figure", "value", title=name, title_justify="left")
+        for key, value in figures.items():
+            table.add_row(key, str(len(value)) if isinstance(value, list) else f"{value}")
+        console().print(table)
+        for failure in figures["failures"]:
+            console().print(f"  {failure}", style="red", markup=False)
+    if figures["failures"]:
         raise typer.Exit(1)
