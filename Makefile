@@ -32,6 +32,11 @@ $(VENV)/.test: $(VENV)/.demo
 	  { tail -20 $(LOG); exit 1; }
 	@touch $@
 
+$(VENV)/.openenv: $(BIN)/python .ci/openenv
+	@echo "installing OpenEnv into an environment of its own: it needs an older mcp"
+	@.ci/openenv $(BIN)/python $(VENV)/openenv >$(LOG) 2>&1 || { tail -20 $(LOG); exit 1; }
+	@touch $@
+
 demo: $(VENV)/.demo  ## Let the embedded model play household games, beside random choice
 	$(BIN)/lamarck demo
 
@@ -41,10 +46,10 @@ check: $(VENV)/.test  ## Format, lint, types, import rules
 	$(BIN)/mypy
 	PYTHONPATH=.dev $(BIN)/lint-imports --no-cache
 
-test: $(VENV)/.test wheel-test  ## All tests but the long forms, and once against the built wheel
+test: $(VENV)/.test $(VENV)/.openenv wheel-test  ## All tests but the long forms, and once against the built wheel
 	$(BIN)/pytest -m "not full"
 
-test-all: $(VENV)/.test wheel-test  ## The long forms too (all 140 valid_seen games against the stock engine)
+test-all: $(VENV)/.test $(VENV)/.openenv wheel-test  ## The long forms too (all 140 valid_seen games against the stock engine)
 	$(BIN)/pytest
 
 wheel-test: $(VENV)/.test  ## A fast part of the tests against the built wheel, where `tools` is the user's package

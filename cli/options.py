@@ -16,9 +16,13 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML fi
 Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Any setting, e.g. --set solver.history=5. Repeatable.")
 ]
-TasksetName = Annotated[str | None, typer.Option("--taskset", "-t", help="A registered taskset (`lamarck env list`) or module:Class.")]
+TasksetName = Annotated[
+    str | None, typer.Option("--taskset", "-t", help="A registered taskset (`lamarck env list`) or module:Class.")
+]
 Split = Annotated[str | None, typer.Option(help="Which split to play.")]
-Data = Annotated[str | None, typer.Option(help="Where the taskset's data is; for alfworld a folder in the ALFWORLD_DATA layout.")]
+Data = Annotated[
+    str | None, typer.Option(help="Where the taskset's data is; for alfworld a folder in the ALFWORLD_DATA layout.")
+]
 Limit = Annotated[int | None, typer.Option(help="Play at most this many tasks.")]
 ModelName = Annotated[
     str | None,
