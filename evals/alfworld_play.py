@@ -43,8 +43,14 @@ class GameEnvironment:
         return self._engine.reset(), self._info(self._engine, True)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Give one command; the reward is 1 with the step that reaches the goal."""
+        """Give one command; the reward is 1 with the step that reaches the goal.
+
+        Raises:
+            EnvironmentFailure: the episode has not begun, or is over.
+        """
         engine = self._playing()
+        if engine.won or self._steps >= self.max_steps:
+            raise EnvironmentFailure("the episode is over; reset begins another one.", kind="order")
         text = engine.step(action)
         self._steps += 1
         won = engine.won

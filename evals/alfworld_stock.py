@@ -57,6 +57,7 @@ class StockEnvironment:
         self.max_steps = max_steps
         self._game: StockGame | None = None
         self._steps = 0
+        self._over = False
 
     def reset(self, *, seed: int | None = None, task: Task | None = None) -> tuple[str, dict[str, Any]]:
         """Start the game of `task`.
@@ -69,15 +70,23 @@ class StockEnvironment:
         self._game = StockGame(self._path_of(task))
         self._steps = 0
         text, admissible, won = self._game.reset()
+        self._over = False
         return text, _info(admissible, won, True)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Give one command."""
+        """Give one command.
+
+        Raises:
+            EnvironmentFailure: the episode has not begun, or is over.
+        """
         if self._game is None:
             raise EnvironmentFailure("the environment was not reset.", kind="contract")
+        if self._over:
+            raise EnvironmentFailure("the episode is over; reset begins another one.", kind="order")
         text, admissible, won = self._game.step(action)
         self._steps += 1
         truncated = not won and self._steps >= self.max_steps
+        self._over = won or truncated
         return text, float(won), won, truncated, _info(admissible, won, text != "Nothing happens.")
 
     def close(self) -> None:

@@ -96,8 +96,8 @@ class Answering:
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Compare the answer; the right one is not shown."""
         if self._truth is None:
-            raise EnvironmentFailure("step before reset.", kind="order")
-        right = equal(action, self._truth, self._tolerance)
+            raise EnvironmentFailure("a question is answered once, after reset.", kind="order")
+        right, self._truth = equal(action, self._truth, self._tolerance), None
         return "Right." if right else "Wrong.", float(right), True, False, {"success": right, "score": float(right)}
 
 

@@ -117,6 +117,9 @@ def test_environment_rewards_success_and_truncates(tmp_path):
     environment.reset(task=task)
     results = [environment.step("look") for _ in range(50)]
     assert [r[3] for r in results] == [False] * 49 + [True] and results[-1][1] == 0.0
+    with pytest.raises(EnvironmentFailure, match="is over"):
+        environment.step("look")
+    environment.reset(task=task)
     assert environment.step("dance")[4]["effective"] is False
 
 

@@ -69,7 +69,7 @@ def test_a_broken_game_fails_one_episode(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["run", "-t", "atlantis"], "no taskset 'atlantis'; there are: alfworld, household"),
+        (["run", "-t", "atlantis"], "no taskset 'atlantis'; there are: agentgym, alfworld, "),
         (["run", "-t", "alfworld"], "Set ALFWORLD_DATA or pass --data"),
         (["run", "-t", "alfworld", "--data", "/nowhere"], "no ALFWorld data folder /nowhere"),
         (["run", *TINY, "--split", "dev"], "no split 'dev'; there are: train"),

@@ -139,7 +139,7 @@ def test_tasksets_by_name_and_by_module():
 @pytest.mark.parametrize(
     ("name", "options", "words"),
     [
-        ("atlantis", {}, "no taskset 'atlantis'; there are: alfworld, household"),
+        ("atlantis", {}, "no taskset 'atlantis'; there are: agentgym, alfworld, "),
         ("worlds:Nothing", {}, "worlds has no Nothing"),
         ("no_such_module:X", {}, "cannot import no_such_module"),
         ("worlds:Walks", {"colour": "red"}, "It takes: make, n, length"),
