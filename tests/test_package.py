@@ -24,6 +24,11 @@ HEAVY = (
     "langgraph",
     "mcp",
     "httpx",
+    "numpy",
+    "gymnasium",
+    "scienceworld",
+    "starlette",
+    "datasets",
 )
 
 
@@ -60,6 +65,11 @@ def test_importing_is_cheap(module):
 def test_data_files_are_shipped():
     assert resources.files("lamarck.agent.prompts").joinpath("system_choice.md").is_file()
     assert resources.files("lamarck.evals").joinpath("household.pddl").is_file()
+    assert resources.files("lamarck.evals").joinpath("baselines.toml").is_file()
+    for name in ("report.html", "report.css", "report.js"):
+        assert resources.files("lamarck.evals.reports").joinpath(name).is_file()
+    for name in ("colors.txt", "nouns.txt", "generate.json"):
+        assert resources.files("lamarck.evals.webshop").joinpath(name).is_file()
     assert resources.files("lamarck").joinpath("py.typed").is_file()
 
 
