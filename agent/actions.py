@@ -104,7 +104,7 @@ def match_admissible(action: str, admissible: Sequence[str]) -> str | None:
         fitting = [option for option in admissible if same(option) == key]
         if len(fitting) == 1 and not is_open(fitting[0]):
             return fitting[0]
-    return action if any(_fills(action, option) for option in admissible if is_open(option)) else None
+    return next((filled for option in admissible if is_open(option) and (filled := _filled(action, option))), None)
 
 
 def is_open(option: str) -> bool:
@@ -112,13 +112,13 @@ def is_open(option: str) -> bool:
     return _OPEN.search(option) is not None
 
 
-def _fills(action: str, option: str) -> bool:
-    """Say whether an action is of an open action's form, with something in each of its places."""
-    if action == option or (is_open(action) and CODE not in option):
-        return False
-    places = (re.escape(part) for part in _OPEN.split(option))
-    lines = re.DOTALL if CODE in option else re.NOFLAG
-    return re.fullmatch(r"\s*\S.*".join(places), action, re.IGNORECASE | lines) is not None
+def _filled(action: str, option: str) -> str | None:
+    """Return an action of an open action's form, its fixed parts spelled as there; None if a place is left empty."""
+    parts = _OPEN.split(option)
+    found = re.fullmatch(r"(\s*\S.*)".join(map(re.escape, parts)), action, re.IGNORECASE)
+    if found is None or is_open(action):
+        return None
+    return parts[0] + "".join(f"{words}{part}" for words, part in zip(found.groups(), parts[1:], strict=True))
 
 
 def _plain(action: str) -> str:

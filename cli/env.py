@@ -53,16 +53,20 @@ def check(
 
     `starts_per_s` counts from the file to the first observation, `steps_per_s` steps with their admissible actions.
     """
-    from ..evals.alfworld_check import check_games
-
     options = dict(parse_assignment(text) for text in settings or [])
     if data is not None:
         options["data"] = data
     taskset = load_taskset(name, options)
     if hasattr(taskset, "check"):
         _own_check(name, taskset, split, limit, as_json)
-        return
-    split = split or "valid_seen"
+    else:
+        _replay(name, taskset, split or "valid_seen", limit, as_json)
+
+
+def _replay(name: str, taskset: Any, split: str, limit: int | None, as_json: bool) -> None:
+    """Replay the walkthroughs of a split."""
+    from ..evals.alfworld_check import check_games
+
     with Progress(transient=True, console=o.progress_console(as_json)) as bar:
         row = bar.add_task(f"{name}/{split}", total=None)
 

@@ -1,27 +1,36 @@
 """Where the tests shop: the published 1,000 products if they lie beside the repository, and a small shop of our own."""
 
+import heapq
 import json
+from collections import Counter, defaultdict
 from pathlib import Path
 
-from lamarck.evals.webshop.products import Files, read_catalogue
+import pytest
+from lamarck.evals.webshop.files import Files, read_catalogue
 from lamarck.evals.webshop.session import Session
 from lamarck.evals.webshop.shop import Shop
 from lamarck.evals.webshop.taskset import WebShopTaskset
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "webshop"
 TRAJECTORIES = SHARED.parent / "trajectories" / "react_webshop_400.jsonl"
+START = "WebShop [SEP] Instruction: [SEP] "
+real = pytest.mark.skipif(not SHARED.is_dir(), reason="benchmark data is not here")
 
 
 class Overlap:
     """Ranks by words in common; enough to test pages with, at no cost."""
 
     def __init__(self, products):
-        self.words = [(product.asin, set(product.document.replace(",", " ").split())) for product in products]
+        self.having = defaultdict(list)
+        for product in products:
+            for word in set(product.document.replace(",", " ").split()):
+                self.having[word].append(product.asin)
 
     def search(self, query, k=50):
-        wanted = set(query.lower().split())
-        scores = sorted((-len(wanted & words), asin) for asin, words in self.words)
-        return [asin for score, asin in scores if score < 0][:k]
+        common = Counter()
+        for word in set(query.lower().split()):
+            common.update(self.having.get(word, ()))
+        return heapq.nsmallest(k, common, key=lambda asin: (-common[asin], asin))
 
 
 def item(asin, name, **fields):
@@ -92,6 +101,13 @@ def small_shop(folder):
 
 def shopper(shop, number=0, kind="synthetic", **options):
     return Session(shop, shop.goals(kind)[number], **options)
+
+
+def walk(session, *actions):
+    """Do actions, each of which must do something."""
+    for action in actions:
+        assert session.act(action), action
+    return session
 
 
 def taskset_in(folder, **options):

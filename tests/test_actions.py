@@ -57,14 +57,14 @@ SHOP = ["search[<words>]", "search[red mug]", "click[back to search]"]
 
 def test_an_open_action_stands_for_all_of_its_form():
     assert match_admissible("search[a blue kettle]", SHOP) == "search[a blue kettle]"
-    assert match_admissible("Search[kettle]", SHOP) == "Search[kettle]"
+    assert match_admissible("Search[Red kettle]", SHOP) == "search[Red kettle]"
     assert match_admissible("SEARCH[red mug]", SHOP) == "search[red mug]"
     assert match_admissible("search[]", SHOP) is None
     assert match_admissible("search[  ]", SHOP) is None
     assert match_admissible("search[<words>]", SHOP) is None
     assert match_admissible("click[buy now]", SHOP) is None
     assert match_admissible("please search[kettle]", SHOP) is None
-    assert match_admissible("put 3 and 4", ["put <number> and <number>"]) == "put 3 and 4"
+    assert match_admissible("Put 3 AND 4", ["put <number> and <number>"]) == "put 3 and 4"
     assert match_admissible("put 3 and ", ["put <number> and <number>"]) is None
 
 

@@ -1,5 +1,6 @@
 """The shop in a browser: the session of the agents underneath, nothing unescaped, nothing from outside."""
 
+import json
 import re
 from html import unescape
 from html.parser import HTMLParser
@@ -11,7 +12,7 @@ from lamarck.errors import ConfigError
 from lamarck.evals.webshop.session import Session
 from lamarck.evals.webshop.site import LONGEST_FORM, VISITS, Site
 from lamarck.evals.webshop.taskset import WebShopTaskset
-from shops import small_shop
+from shops import ITEMS, small_shop, write_shop
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -127,6 +128,19 @@ def test_texts_are_escaped_and_nothing_comes_from_outside(tmp_path):
         }  # fmt: skip
         assert tags.links and all(re.fullmatch(r"/[\w/.-]+", link) and "//" not in link for link in tags.links)
         assert "default-src 'none'" in page.headers["content-security-policy"]
+
+
+def test_products_called_like_the_frame_are_shown(tmp_path):
+    files = write_shop(tmp_path)
+    rows = [ITEMS[0] | {"name": "Search"}, *ITEMS[1:]]
+    (files / "items_shuffle_1000.json").write_text(json.dumps(rows), encoding="utf-8")
+    taskset = WebShopTaskset(str(files))
+    with TestClient(Site(taskset.shop, taskset.goals).app(), base_url="http://localhost") as browser:
+        page = browser.get("/")
+        assert buttons(page) == []  # the search box is the only thing to do
+        act = f"{page.url}/act"
+        browser.post(act, data={"words": "search"})
+        assert "<h2>Search</h2>" in browser.post(act, data={"action": "click[b000000001]"}).text
 
 
 def test_other_hosts_goals_and_long_forms_are_refused(browser, taskset):

@@ -104,7 +104,7 @@ class ShopEnvironment:
         self._steps = state[1]
 
     def _info(self, session: Session, effective: bool) -> dict[str, Any]:
-        score = session.state.reward or 0.0
+        score = session.bought.value if session.bought else 0.0
         info: dict[str, Any] = {
             "admissible_actions": admissible(session),
             "success": score == 1.0,

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ...errors import LamarckError
+from .files import Files, read_catalogue
 from .nouns import TABLE, Spans, key_of, load_model, noun_spans, write_table
-from .products import Files, read_catalogue
 
 NOTE = """\
 # Where the nouns of product names stand, by spaCy's small English model {model}: `key gap.length …`, where the key is a

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from .products import Product
+from .reward import Reward
 
 Page = Literal["search", "results", "item", "description", "features", "reviews", "attributes", "end"]
 Observation = Literal["text", "text_rich"]
@@ -46,8 +47,8 @@ class State:
     visited: frozenset[str] = frozenset()
     """Products looked at since the last search page."""
     searches: int = 0
-    reward: float | None = None
-    """Set by the purchase, which ends the episode."""
+    bought: Reward | None = None
+    """What the purchase is worth; it ends the episode."""
 
     @property
     def address(self) -> str:
@@ -128,6 +129,7 @@ def _item(product: Product, show_attributes: bool) -> Iterator[Piece]:
 def _end(state: State) -> Iterator[Piece]:
     """Yield the last page. Its labels without a value are the original's: it fills in the reward alone."""
     asin = state.product.asin if state.product else ""
+    value = state.bought.value if state.bought else None
     chosen = json.dumps(dict(state.options), sort_keys=True, separators=(", ", ": "))
     for sign in "<>&'":
         chosen = chosen.replace(sign, f"\\u{ord(sign):04x}")
@@ -139,7 +141,7 @@ def _end(state: State) -> Iterator[Piece]:
     labels = ("asin", "options", "attrs", "price upper", "instuction text", "category", "product category", "query")
     yield from _labelled(dict.fromkeys(labels, ""))
     yield from (Piece("Goal "), Piece("None", "code"), Piece("Reward"), Piece("Your score (min 0.0, max 1.0)"))
-    yield from (Piece(str(state.reward), "code"), Piece("Reward Details "), Piece("None", "code"))
+    yield from (Piece(str(value), "code"), Piece("Reward Details "), Piece("None", "code"))
 
 
 def _labelled(values: Mapping[str, str]) -> Iterator[Piece]:

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-import json
 import random
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Any
 
 from ...errors import ConfigError
 
-ITEMS = ("items_shuffle_1000.json", "items_shuffle.json")
-"""The published product files, in the order in which a folder is searched for them."""
-HUMAN = "items_human_ins.json"
 UNPRICED = 100.0
 """Price in dollars of a product whose row names none."""
 LONGEST_ID = 10
-CHUNK = 4_000_000
-LONGEST_ROW = 64_000_000
+AGAIN = "The file may be torn: fetch it again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,46 +61,6 @@ class Product:
 
 
 @dataclass(frozen=True)
-class Files:
-    """Where the files of one data set are."""
-
-    items: Path
-    instructions: Path
-    human: Path
-
-    @classmethod
-    def find(cls, data: str | Path, instructions: str | Path | None = None) -> Files:
-        """Return the files of a data set.
-
-        Args:
-            data: the folder that holds the files, or the product file itself; the others lie beside it.
-            instructions: the file of attributes and synthetic instructions, where it is called differently.
-
-        Raises:
-            ConfigError: one is not there.
-        """
-        given = Path(data).expanduser()
-        items = next((given / name for name in ITEMS if (given / name).is_file()), given)
-        if not items.is_file():
-            wanted = " or ".join(ITEMS) if given.is_dir() else "such file or folder"
-            raise ConfigError(f"WebShop data {given}: there is no {wanted}.", hint=_HINT)
-        beside = items.name.replace("items_shuffle", "items_ins_v2")
-        known = Path(instructions).expanduser() if instructions else items.with_name(beside)
-        if not known.is_file() or known == items:
-            raise ConfigError(
-                f"WebShop data: there is no file of instructions for {items}: {known}.",
-                hint="Put it beside the products, or pass --set taskset.options.instructions=FILE.",
-            )
-        return cls(items, known, items.with_name(HUMAN))
-
-
-_HINT = (
-    "Pass --data DIR with items_shuffle_1000.json, items_ins_v2_1000.json and items_human_ins.json of the "
-    "WebShop release; without --data a generated shop is played."
-)
-
-
-@dataclass(frozen=True)
 class Catalogue:
     """Products in file order, and how to come by the same ones again."""
 
@@ -116,24 +69,6 @@ class Catalogue:
     """Hash of what was read and of the seed of the prices."""
     random_state: object
     """State of the generator after the prices; the caps of the goals are drawn from here on."""
-
-
-def read_catalogue(files: Files, *, seed: int = 0, limit: int | None = None) -> Catalogue:
-    """Read the products of a data set, one row after the other.
-
-    Args:
-        files: the files.
-        seed: of the generator that draws the price of a product that is tagged with a range.
-        limit: read this many rows only.
-
-    Raises:
-        ConfigError: a file cannot be read, is torn, or holds something else.
-    """
-    digest = hashlib.sha256()
-    instructions = _read_object(files.instructions, digest)
-    human = _read_object(files.human, digest) if files.human.is_file() else {}
-    rows = _stream(files.items, digest)
-    return make_catalogue(rows, instructions, human, digest=digest, seed=seed, limit=limit, source=str(files.items))
 
 
 def make_catalogue(
@@ -165,14 +100,11 @@ def make_catalogue(
             products[asin] = _product(row, instructions.get(asin, {}), human.get(asin, ()), draw)
         except (KeyError, TypeError, AttributeError, ValueError, InvalidOperation) as error:
             what = f"{type(error).__name__}: {error}"
-            raise ConfigError(f"{source}, product {number + 1}: not a row of WebShop ({what}).", hint=_AGAIN) from error
+            raise ConfigError(f"{source}, product {number + 1}: not a row of WebShop ({what}).", hint=AGAIN) from error
     if not products:
-        raise ConfigError(f"{source}: there is no product in it.", hint=_AGAIN)
+        raise ConfigError(f"{source}: there is no product in it.", hint=AGAIN)
     digest.update(f"{seed}/{limit}".encode())
     return Catalogue(tuple(products.values()), digest.hexdigest(), draw.getstate())
-
-
-_AGAIN = "The file may be torn: fetch it again."
 
 
 def _product(
@@ -183,9 +115,9 @@ def _product(
     nouns = row.get("nouns")
     return Product(
         asin=row["asin"],
-        name=row["name"],
-        description=row["full_description"] or "",
-        bullets=tuple(bullets) if isinstance(bullets, list) else (bullets,),
+        name=_text(row["name"]),
+        description=_text(row["full_description"] or ""),
+        bullets=tuple(map(_text, bullets if isinstance(bullets, list) else [bullets])),
         tag=" to ".join(f"${price}" for price in prices),
         price=draw.uniform(*prices) if len(prices) == 2 else prices[0],
         options=_options(row["customization_options"]),
@@ -196,11 +128,19 @@ def _product(
         wish=known.get("instruction"),
         wished=_shared(known.get("instruction_attributes") or ()),
         requests=tuple(
-            Request(one["instruction"], _shared(one["instruction_attributes"]), _shared(one["instruction_options"]))
+            Request(
+                _text(one["instruction"]), _shared(one["instruction_attributes"]), _shared(one["instruction_options"])
+            )
             for one in requests
         ),
         nouns=None if nouns is None else tuple(str(noun).lower() for noun in nouns),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, not {value!r:.40}")
+    return value
 
 
 def _prices(text: str | None) -> tuple[float, ...]:
@@ -226,59 +166,3 @@ def _options(given: Mapping[str, Sequence[Mapping[str, Any]] | None] | str | Non
 def _shared(words: Iterable[str]) -> tuple[str, ...]:
     """Keep one copy of a phrase that a million products share."""
     return tuple(sys.intern(word) for word in words)
-
-
-def _read_object(path: Path, digest: hashlib._Hash) -> dict[str, Any]:
-    try:
-        content = path.read_bytes()
-        found = json.loads(content)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is not JSON: {error}.", hint=_AGAIN) from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path} holds no instructions: a JSON object from product id to instructions was expected.")
-    digest.update(content)
-    return found
-
-
-def _stream(path: Path, digest: hashlib._Hash) -> Iterator[Any]:
-    """Yield the rows of a JSON array without holding more than a few of them: the full file has several gigabytes."""
-    scan = json.JSONDecoder().raw_decode
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    text, opened = "", False
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                text += decoder.decode(chunk)
-                if not opened:
-                    text = text.lstrip()
-                    if not text.startswith("["):
-                        raise ConfigError(f"{path} holds no products: a JSON array was expected.", hint=_AGAIN)
-                    text, opened = text[1:], True
-                at = 0
-                while (start := _next_row(text, at)) is not None:
-                    try:
-                        row, at = scan(text, start)
-                    except ValueError:  # The rest of this row is in the next chunk.
-                        break
-                    yield row
-                text = text[at:]
-                if len(text) > LONGEST_ROW:
-                    break
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not text in UTF-8: {error}.", hint=_AGAIN) from error
-    if text.strip() != "]":
-        raise ConfigError(f"{path} ends, or stops making sense, in the middle of a product.", hint=_AGAIN)
-
-
-_BETWEEN = re.compile(r"[\s,]*")
-
-
-def _next_row(text: str, at: int) -> int | None:
-    gap = _BETWEEN.match(text, at)
-    start = gap.end() if gap else at
-    return None if start >= len(text) or text[start] == "]" else start

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from ...errors import ConfigError
 from .goals import Goal
 from .products import Product
 
@@ -114,17 +113,8 @@ _LATIN = dict.fromkeys(range(128, 256))
 
 @functools.lru_cache(maxsize=65536)
 def alike(one: str, other: str) -> bool:
-    """Say whether two phrases are the same but for order, repetition and a few letters.
+    """Say whether two phrases are the same but for order, repetition and a few letters."""
+    from rapidfuzz import fuzz, utils
 
-    Raises:
-        ConfigError: rapidfuzz is not installed.
-    """
-    try:
-        from rapidfuzz import fuzz, utils
-    except ImportError as error:
-        raise ConfigError(
-            "WebShop compares phrases with rapidfuzz, which is not installed.",
-            hint='Install the extra: pip install "lamarck-agents[webshop]".',
-        ) from error
     left, right = (utils.default_process(text.translate(_LATIN)) for text in (one, other))
     return round(fuzz.token_set_ratio(left, right)) > SAME

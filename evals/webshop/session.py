@@ -44,7 +44,6 @@ class Session:
         self._show_attributes = show_attributes
         self._seed = seed
         self.goal = goal
-        self.bought: Reward | None = None
         self.state = State()
 
     @property
@@ -56,7 +55,6 @@ class Session:
     def state(self, state: State) -> None:
         self._state = state
         self._clickables = clickables(state, show_attributes=self._show_attributes)
-        self.bought = self.bought if state.reward is not None else None
 
     @property
     def clickables(self) -> list[str]:
@@ -69,9 +67,14 @@ class Session:
         return self._state.page == "search"
 
     @property
+    def bought(self) -> Reward | None:
+        """What the purchase is worth; None before it."""
+        return self._state.bought
+
+    @property
     def over(self) -> bool:
         """Whether something was bought."""
-        return self._state.reward is not None
+        return self._state.bought is not None
 
     def accepts(self, action: str) -> bool:
         """Say whether an action does anything here."""
@@ -128,8 +131,7 @@ class Session:
     def _buy(self) -> State:
         product = self._state.product
         assert product is not None
-        self.bought = self.price_up(product, dict(self._state.options))
-        return replace(self._state, page="end", reward=self.bought.value)
+        return replace(self._state, page="end", bought=self.price_up(product, dict(self._state.options)))
 
     def price_up(self, product: Product, options: Mapping[str, str]) -> Reward:
         """Return what buying a product with these options would be worth."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Protocol
 
+from ...errors import ConfigError
 from .goals import Goal, Kind, make_goals
 from .nouns import Nouns
 from .products import Catalogue, Product
@@ -32,10 +34,11 @@ class Shop:
         nouns: gives the nouns of names; from table or spaCy if not given.
 
     Raises:
-        ConfigError: the nouns of a name cannot be had.
+        ConfigError: a package is not installed, or the nouns of a name cannot be had.
     """
 
     def __init__(self, catalogue: Catalogue, engine: Engine | None = None, nouns: Nouns | None = None) -> None:
+        _require("rapidfuzz", *(["numpy"] if engine is None else []))
         self.catalogue = catalogue
         self.nouns = nouns or Nouns()
         self.nouns.require(catalogue.products)
@@ -76,7 +79,8 @@ class Shop:
         """Return what a search finds, the best first.
 
         The original has back doors, kept here: `<r>` draws products, `<a>`, `<c>` and `<q>` list those of an
-        attribute, a category or a query. (There `<a>`, and `<c>` without a word, end in an exception.)
+        attribute, a category or a query. (There `<a>`, and `<c>` without a word, end in an exception, and `<r>` draws
+        anew for every page of results; here a search is drawn once.)
         """
         first, _, rest = words.partition(" ")
         match first:
@@ -91,6 +95,16 @@ class Shop:
                 return tuple(product for product in self.products if product.query == rest.strip())
         found = (self._by_id.get(asin) for asin in self.engine.search(words, FOUND))
         return tuple(product for product in found if product is not None)
+
+
+def _require(*packages: str) -> None:
+    """Refuse to open rather than to fail at the first search, or at the purchase when an episode is played."""
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"WebShop needs {' and '.join(missing)}, not installed here.",
+            hint='Install the extra: pip install "lamarck-agents[webshop]".',
+        )
 
 
 def _build(products: Sequence[Product]) -> Engine:

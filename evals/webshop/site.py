@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -158,16 +159,13 @@ def _body(visit: Visit, key: str, goals: int) -> Iterator[str]:
         yield f'<form method="post" action="/visit/{key}/act">'
         yield '<p><input name="words" aria-label="Search words" maxlength="500"> <button>Search</button></p></form>'
         yield f'<form method="post" action="/visit/{key}/act">'
-        shown = list(pieces(session.state, session.goal.instruction))
-        yield from (_piece(piece, session) for piece in shown if piece.text not in _ABOVE | {session.goal.instruction})
+        above = 4 if session.has_search_bar else 2  # Title, instruction and search box, which stand there already.
+        shown = islice(pieces(session.state, session.goal.instruction), above, None)
+        yield from (_piece(piece, session) for piece in shown)
         yield "</form>"
     yield f"<details><summary>What an agent reads</summary><pre>{escape(session.observe('text_rich'))}</pre></details>"
     taken = "\n".join(visit.actions)
     yield f"<details><summary>{len(visit.actions)} actions so far</summary><pre>{escape(taken)}</pre></details>"
-
-
-_ABOVE = frozenset({"WebShop", "Instruction:", "Instruction: ", "Search"})
-"""What the frame of the page shows already."""
 
 
 def _piece(piece: Piece, session: Session) -> str:

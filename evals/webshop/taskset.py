@@ -13,9 +13,10 @@ from ...core import Origin, Task
 from ...errors import ConfigError, EnvironmentFailure
 from .check import check_shop
 from .environment import MAX_STEPS, ShopEnvironment
+from .files import Files, read_catalogue
 from .goals import SHUFFLE_SEED, Goal, Kind
 from .pages import Observation
-from .products import Files, make_catalogue, read_catalogue
+from .products import make_catalogue
 from .shop import Engine, Shop
 
 INLINE_UP_TO = 20_000
