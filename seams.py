@@ -19,7 +19,8 @@ Concurrency = Literal["inline", "thread", "serial", "process", "async"]
 class Environment(Protocol):
     """A text world, in Gymnasium's words.
 
-    `info` may hold: `admissible_actions` (list of strings; `search[<words>]` stands for all actions of that form),
+    `info` may hold: `admissible_actions` (list of strings; `search[<words>]` stands for all actions of that form,
+    and `<code>` is a place that may hold several lines),
     `success` (bool), `score` (0 to 1), `effective` (bool: False when the action changed nothing because it was not
     understood).
     Optional: `close()`, `snapshot() -> object`, `restore(object)`, the class attributes `concurrency`

@@ -114,9 +114,12 @@ def is_open(option: str) -> bool:
 
 def _filled(action: str, option: str) -> str | None:
     """Return an action of an open action's form, its fixed parts spelled as there; None if a place is left empty."""
+    if action == option or (is_open(action) and CODE not in option):
+        return None
     parts = _OPEN.split(option)
-    found = re.fullmatch(r"(\s*\S.*)".join(map(re.escape, parts)), action, re.IGNORECASE)
-    if found is None or is_open(action):
+    lines = re.DOTALL if CODE in option else re.NOFLAG
+    found = re.fullmatch(r"(\s*\S.*)".join(map(re.escape, parts)), action, re.IGNORECASE | lines)
+    if found is None:
         return None
     return parts[0] + "".join(f"{words}{part}" for words, part in zip(found.groups(), parts[1:], strict=True))
 
