@@ -65,8 +65,19 @@ class RunDirectory:
 
     @property
     def run_id(self) -> str:
-        """Id of the run: made once, kept in the folder, so that a moved folder is still the same run."""
-        return (self.path / "run.id").read_text(encoding="utf-8").strip()
+        """Id of the run: made once, kept in the folder, so that a moved folder is still the same run.
+
+        Raises:
+            ConfigError: its file is gone or cannot be read.
+        """
+        file = self.path / "run.id"
+        try:
+            return file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cannot read the id of run {self.path} from {file}: {getattr(error, 'strerror', None) or error}.",
+                hint="Copy the run with all its files.",
+            ) from error
 
     def exists(self) -> bool:
         """Say whether a run has been started here."""

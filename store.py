@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .core import Release, Step, Task, Trajectory
 from .errors import StoreError
 from .store_engine import engine_for, is_busy, named, prepare, select
-from .store_rows import ADD_STEP, attempt_row, encode_step, insert_new, put_step, task_row
+from .store_rows import ADD_STEP, attempt_row, decode_step, encode_step, insert_new, put_step, task_row
 from .store_tables import RELEASES, RUNS, STEPS, TASKS, TRAJECTORIES
 
 T = TypeVar("T")
@@ -139,11 +139,11 @@ class Store:
             return
         self.write(f"step {step.index} of {trajectory_id}", lambda c: put_step(c, trajectory_id, step))
 
-    def steps_of(self, trajectory_id: str) -> tuple[Step, ...]:
-        """Return the steps stored so far, in order."""
-        query = sa.select(STEPS.c.body).where(STEPS.c.trajectory_id == trajectory_id).order_by(STEPS.c.number)
+    def steps_of(self, trajectory_id: str, *, brief: bool = False) -> tuple[Step, ...]:
+        """Return the steps stored so far, in order; `brief` without prompts and tokens, which is much faster."""
+        rows = self.select("SELECT body FROM steps WHERE trajectory_id = ? ORDER BY number", (trajectory_id,))
         try:
-            return tuple(Step.model_validate_json(zlib.decompress(body)) for body in self.read(query).scalars())
+            return tuple(decode_step(body, brief=brief) for (body,) in rows)
         except (zlib.error, ValidationError) as error:
             raise StoreError(f"steps of {trajectory_id} in {self.place} are damaged.", kind="damaged") from error
 

@@ -18,6 +18,7 @@ from . import (
     demo,
     env,
     evaluate,
+    forgetting,
     memory,
     models,
     play,
@@ -40,7 +41,7 @@ app.command("run")(play.run)
 app.command("eval")(evaluate.evaluate)
 app.command("baselines")(baselines.baselines)
 app.command("compare")(compare.compare_runs)
-app.command("forgetting")(compare.forget)
+app.command("forgetting")(forgetting.forget)
 app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("demo")(demo.demo)

@@ -1,7 +1,8 @@
-"""`lamarck compare` and `lamarck forgetting`: runs against each other on the same tasks."""
+"""`lamarck compare`: runs against each other on the same tasks."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,10 +13,9 @@ from rich.table import Table
 
 from ..errors import ConfigError
 from ..evals.figures.compare import MAX_INFRASTRUCTURE, By, Comparison, Pair, compare
-from ..evals.figures.evaluation import differences
-from ..evals.figures.forgetting import Forgetting, forgetting
+from ..evals.figures.differences import differences
 from ..evals.figures.intervals import RESAMPLES, Interval
-from ..evals.figures.played import Played, same_tasks
+from ..evals.figures.played import Played, different, same_tasks
 from ..rundir import RunDirectory
 from . import options as o
 from .tables import console, print_json
@@ -43,9 +43,11 @@ def compare_runs(
         raise ConfigError("a comparison needs at least two runs.", hint="lamarck compare RUN_A RUN_B")
     if by not in ("success", "score"):
         raise ConfigError(f"--by is success or score, not {by!r}.")
-    played = [Played.read(RunDirectory(path)) for path in runs]
-    for other in played[1:]:
-        same_tasks(played[0], other)
+    directories = [RunDirectory(path) for path in runs]
+    different(directories)
+    played = [Played.read(directory) for directory in directories]
+    for one, other in itertools.combinations(played, 2) if all_pairs else ((played[0], run) for run in played[1:]):
+        same_tasks(one, other)
     names = _names(runs)
     comparison = compare(
         [run.side(name) for run, name in zip(played, names, strict=True)],
@@ -64,54 +66,6 @@ def compare_runs(
         print_json({**comparison.as_dict(), "differences": unlike, "evaluations": evaluations})
     else:
         _print(played[0], comparison, unlike)
-
-
-def forget(
-    cells: Annotated[list[str], typer.Argument(help="STAGE=RUN or STAGE:ENVIRONMENT=RUN, stages in order.")],
-    alpha: Alpha = 0.05,
-    samples: Resamples = RESAMPLES,
-    seed: Draw = 0,
-    max_infrastructure: Most = MAX_INFRASTRUCTURE,
-    as_json: o.Json = False,
-) -> None:
-    """Say what became of each environment while later ones were learned.
-
-    The i-th stage is the one that learned the i-th environment, both in the order in which they are first named.
-    An environment that is not named is called by the run's taskset. For example, after learning `kitchen` and then
-    `shop`: lamarck forgetting one:kitchen=a1 one:shop=b1 two:kitchen=a2 two:shop=b2
-    """
-    matrix: dict[tuple[str, str], Played] = {}
-    for cell in cells:
-        stage, environment, run = _cell(cell)
-        if (stage, environment) in matrix:
-            raise ConfigError(f"two runs are given for stage {stage} and environment {environment}.")
-        matrix[stage, environment] = run
-        same_tasks(next(one for (_, name), one in matrix.items() if name == environment), run)
-    stages = list(dict.fromkeys(stage for stage, _ in matrix))
-    environments = list(dict.fromkeys(environment for _, environment in matrix))
-    values = {key: run.figures(resamples=100).success.value for key, run in matrix.items()}
-    found = forgetting(stages, environments, {key: value for key, value in values.items() if not math.isnan(value)})
-    changes = {}
-    for kept in found.kept:
-        first, last = matrix.get((kept.learned or "", kept.environment)), matrix.get((stages[-1], kept.environment))
-        if first is not None and last is not None and first is not last:
-            sides = [first.side(str(kept.learned)), last.side(stages[-1])]
-            [changes[kept.environment]] = compare(
-                sides, alpha=alpha, resamples=samples, seed=seed, max_infrastructure=max_infrastructure
-            ).pairs
-    if as_json:
-        print_json({**found.as_dict(), "changes": {name: pair.as_dict() for name, pair in changes.items()}})
-    else:
-        _print_matrix(found, changes)
-
-
-def _cell(text: str) -> tuple[str, str, Played]:
-    left, equals, path = text.partition("=")
-    stage, _, environment = left.partition(":")
-    if not equals or not stage or not path:
-        raise ConfigError(f"{text!r} is not of the form STAGE=RUN or STAGE:ENVIRONMENT=RUN.")
-    run = Played.read(RunDirectory(path))
-    return stage, environment or f"{run.config.taskset.name}/{run.config.taskset.split}", run
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
@@ -167,7 +121,7 @@ def _table(title: str, pairs: Sequence[Pair], rows: Sequence[str] = ()) -> Table
             pair.second,
             str(pair.tasks),
             *figures,
-            _points(pair.difference),
+            points(pair.difference),
             f"{pair.losses} / {pair.wins}",
             f"{pair.p:.3g}",
             f"{pair.adjusted:.3g}",
@@ -176,31 +130,6 @@ def _table(title: str, pairs: Sequence[Pair], rows: Sequence[str] = ()) -> Table
     return table
 
 
-def _points(one: Interval) -> str:
+def points(one: Interval) -> str:
+    """Return a difference of shares with its interval, in percentage points."""
     return "-" if math.isnan(one.value) else f"{100 * one.value:+.1f} [{100 * one.low:+.1f}, {100 * one.high:+.1f}]"
-
-
-def _print_matrix(found: Forgetting, changes: dict[str, Pair]) -> None:
-    out = console()
-    table = Table(title="success in %", title_justify="left", title_style="bold")
-    table.add_column("after stage")
-    for name in found.environments:
-        table.add_column(name, justify="right")
-    for stage, row in zip(found.stages, found.matrix, strict=True):
-        table.add_row(stage, *("-" if value is None else f"{100 * value:.1f}" for value in row))
-    out.print(table)
-    for kept in found.kept:
-        pair = changes.get(kept.environment)
-        if pair is not None:
-            said = f"{pair.verdict}, p {pair.p:.3g}" if not pair.reason else f"no verdict: {pair.reason}"
-            line = f"{kept.environment}: {_points(pair.difference)} points since it was learned in {kept.learned}"
-            out.print(f"{line} ({said})", markup=False)
-    out.print(
-        f"mean after {found.stages[-1]} {_percent(found.average)}, backward transfer "
-        f"{_percent(found.backward_transfer)}, forgetting {_percent(found.forgetting)}",
-        markup=False,
-    )
-
-
-def _percent(value: float) -> str:
-    return "-" if math.isnan(value) else f"{100 * value:+.1f} points"

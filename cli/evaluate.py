@@ -14,7 +14,8 @@ from ..errors import ConfigError
 from ..evals.figures.at_k import usual_ks
 from ..evals.figures.compare import MAX_INFRASTRUCTURE
 from ..evals.figures.curves import WINDOW
-from ..evals.figures.evaluation import Described, Evaluation, differences
+from ..evals.figures.differences import differences
+from ..evals.figures.evaluation import Described, Evaluation
 from ..rundir import RunDirectory
 from . import options as o
 from .evaluate_report import Asked, Report
@@ -84,7 +85,7 @@ def evaluate(
     asked = Asked(k=_ks(k), window=window, seen=tuple(seen or ()), max_infrastructure=max_infrastructure)
     repeated: Evaluation | None = None
     if run is not None:
-        if flags != o.Flags() or again is not None:
+        if flags != o.Flags() or again is not None or out is not None or resume:
             raise ConfigError("lamarck eval RUN reports on a finished run and takes no flags that change how to play.")
         directory = RunDirectory(run)
         resolved = directory.load_config()
@@ -130,6 +131,8 @@ def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[
             hint="Leave the other flags out, or play without --again.",
         )
     evaluation = Evaluation.read(file)
+    if flags.memory is not None and evaluation.settings.get("memory.mode") == "off":
+        raise ConfigError(f"evaluation {evaluation.id[:12]} was made without a memory.", hint="Leave out --memory.")
     places = {
         "taskset.options.data": flags.data,
         "model.api_base": flags.api_base,
@@ -147,13 +150,17 @@ def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[
             hint="Name the data it was made with by --data DIR.",
         ) from error
     evaluation.check(taskset, resolved.taskset, tasks)
+    return evaluation, _repeat_directory(evaluation, out, resume), resolved
+
+
+def _repeat_directory(evaluation: Evaluation, out: Path | None, resume: bool) -> RunDirectory:
     folder = out if out is not None else Path("runs") / f"again-{evaluation.id[:12]}"
     directory = RunDirectory(folder)
     if out is None and not resume:
         number = 2
         while directory.exists():
             directory, number = RunDirectory(f"{folder}-{number}"), number + 1
-    return evaluation, directory, resolved
+    return directory
 
 
 def _say_differences(old: Evaluation, *, quiet: bool) -> Described:

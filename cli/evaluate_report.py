@@ -11,7 +11,8 @@ from ..errors import ConfigError
 from ..evals.figures.compare import MAX_INFRASTRUCTURE
 from ..evals.figures.contamination import Contamination, contamination
 from ..evals.figures.curves import WINDOW, Curve, in_order, learning_curve
-from ..evals.figures.evaluation import Evaluation, differences
+from ..evals.figures.differences import differences
+from ..evals.figures.evaluation import Evaluation
 from ..evals.figures.outcomes import values
 from ..evals.figures.pick import PickedFigures
 from ..evals.figures.played import Played

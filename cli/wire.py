@@ -25,7 +25,8 @@ from ..config import RunConfig, TasksetConfig
 from ..config_memory import MemoryConfig
 from ..core import Release, Sampling, Task
 from ..errors import ConfigError
-from ..evals.figures.evaluation import Described, Evaluation, record
+from ..evals.figures.contents import folder_name
+from ..evals.figures.evaluation import FILE, NEW_MEMORY, Described, Evaluation, record
 from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
@@ -89,9 +90,10 @@ async def wired(
         tools = await open_tools(config, stack, making)
         hooks = replace(hooks, tools=tools, budget=budget_of(config), submit="submit" in config.tools.builtin)
         if config.repair.by == "reflexion":
-            sampling = Sampling(temperature=config.model.temperature, top_p=config.model.top_p)
+            model = config.model
+            sampling = Sampling(temperature=model.temperature, top_p=model.top_p, seed=config.collect.seed)
             hooks = Reflexion(llm, prompts, store, config.repair, sampling).hooks(hooks)
-        release = release_of(config, llm, prompts, memory)
+        release = release_of(config, llm, prompts, memory, directory.path)
         store.put_release(release)
         evaluation = Evaluation.of(config, taskset, tasks, release)
         record(directory.path, evaluation)
@@ -179,14 +181,17 @@ def select(taskset: Taskset, config: TasksetConfig) -> Sequence[Task]:
     return [known[ident] for ident in config.ids]
 
 
-def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | None = None) -> Release:
+def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | None, folder: Path) -> Release:
     """Return the release that this configuration amounts to.
 
-    A frozen memory is named with the number at which it stands; one that learns changes with every episode.
+    A memory is named with the number at which it stands; one that learns, with that at which it stood when the run in
+    `folder` was begun. Documents are named by what is in them.
     """
     settings = config.solver.model_dump(mode="json", exclude={"prompts"})
     if config.tools.builtin or config.tools.plugins or config.tools.mcp or config.tools.make:
-        settings["tools"] = config.tools.model_dump(mode="json", exclude={"approve"})
+        settings["tools"] = config.tools.model_dump(mode="json", exclude={"approve", "documents"})
+        if config.tools.documents is not None:
+            settings["tools"]["documents"] = folder_name(Path(config.tools.documents))[:16]
         unseen = {"allow_unsafe", "url", "warm", "most", "patience_s"}
         settings["sandbox"] = config.sandbox.model_dump(mode="json", exclude=unseen)
     settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
@@ -194,8 +199,7 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
         settings["repair"] = config.repair.model_dump(mode="json")
     snapshot = None
     if memory is not None:
-        head = memory.head
-        snapshot = f"{head.name}@{'learning' if config.memory.mode == 'learn' else head.seq}"
+        snapshot = _snapshot(memory, config.memory, folder)
         settings["memory"] = config.memory.model_dump(mode="json", exclude={"path", "store", "index", "patience_s"})
     return Release.of(
         base_model=llm.name,
@@ -205,6 +209,15 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
         settings=settings,
         created_at=round(time.time(), 3),
     )
+
+
+def _snapshot(memory: Memory, config: MemoryConfig, folder: Path) -> str | None:
+    head = memory.head
+    if config.mode != "learn":
+        return f"{head.name}@{head.seq}"
+    if (folder / FILE).exists():
+        return Evaluation.read(folder).release.memory_snapshot
+    return f"{head.name}@{head.seq}, learning" if head.seq else NEW_MEMORY
 
 
 def tools_of(config: RunConfig) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """`lamarck eval`, `compare` and `forgetting` on runs of household games and questions, through the command line."""
 
 import json
+import shutil
 
 import pytest
 from inside import complaint, lamarck
@@ -50,6 +51,29 @@ def test_what_cannot_be_the_same_is_said(runs, tmp_path):
     assert "cannot be the same" not in said.stderr
     said = lamarck("eval", "--again", runs / "first", "-s", place, "-o", tmp_path / "more")
     assert "cannot be the same as evaluation" in said.stderr and "prompts.system_choice" in said.stderr
+
+
+def test_a_run_that_learned_is_repeated_from_a_new_memory(tmp_path):
+    play = [*TINY, "-m", "first", "--limit", 2, "--max-steps", 2, "--memory-mode", "learn", "-q"]
+    lamarck("run", *play, "--memory", tmp_path / "memory", "-o", tmp_path / "a")
+    again = json.loads(lamarck("eval", "--again", tmp_path / "a", "-o", tmp_path / "b", "--json").stdout)["again"]
+    assert again["same"]
+    # Into a memory that has something in it already, it is not the same.
+    lamarck("run", *play, "--memory", tmp_path / "memory", "-o", tmp_path / "c")
+    one, other = (json.loads((tmp_path / run / "evaluation.json").read_text()) for run in "ac")
+    assert one["id"] != other["id"] and other["release"]["memory_snapshot"].endswith(", learning")
+
+
+def test_flags_that_would_do_nothing_are_refused(runs, tmp_path):
+    assert "takes no flags" in complaint("eval", runs / "first", "-o", tmp_path / "x")
+    told = complaint("eval", "--again", runs / "first", "--memory", tmp_path / "gone", "-o", tmp_path / "x")
+    assert "was made without a memory" in told and not (tmp_path / "x").exists()
+    old = tmp_path / "old"
+    shutil.copytree(runs / "first", old)
+    (old / "evaluation.json").unlink()
+    assert "Runs of earlier versions wrote none" in complaint("eval", "--again", old, "-o", tmp_path / "x")
+    (old / "run.id").unlink()
+    assert "cannot read the id of run" in complaint("eval", old)
 
 
 def test_a_changed_data_file_is_refused(tmp_path):
@@ -119,6 +143,7 @@ def test_runs_that_cannot_be_compared(runs, tmp_path):
     assert "is about household/train and" in complaint("compare", runs / "first", out)
     assert "needs at least two runs" in complaint("compare", out)
     assert "--by is success or score" in complaint("compare", out, out, "--by", "luck")
+    assert "are the same run" in complaint("compare", out, out)
     elsewhere = tmp_path / "elsewhere"
     small = ["--taskset", "household", "-s", "taskset.options.size=small", "--limit", 2, "--max-steps", 2]
     lamarck("run", "-m", "first", *small, "-o", elsewhere, "-q")
@@ -151,6 +176,7 @@ def test_forgetting(runs):
     assert found["backward_transfer"] == pytest.approx(after - before) == -found["forgetting"]
     assert found["changes"]["kitchen"]["tasks"] == 12 and found["kept"][0]["learned"] == "one"
     printed = lamarck("forgetting", *cells, "--samples", 100).stdout
+    assert "mean after two +" not in printed and "after Holm" in printed
     assert "after stage" in printed and "backward transfer" in printed and "since it was learned in one" in printed
     assert "not of the form STAGE=RUN" in complaint("forgetting", "nonsense")
     assert "two runs are given" in complaint("forgetting", cells[0], cells[0])

@@ -70,6 +70,19 @@ def test_scores_are_compared_by_sign_flips():
     assert pair.verdict == "better" and pair.difference.value == pytest.approx(0.05)
 
 
+def test_what_nobody_judged_is_not_compared():
+    a = side("a", *(episode(f"t{n}", success=None) for n in range(20)))
+    b = side("b", *(episode(f"t{n}", success=True) for n in range(20)))
+    found = compare([a, b], by="score", resamples=200)
+    assert found.pairs[0].verdict == "no verdict" and len(found.left_out["a"]) == 20
+
+
+def test_what_would_tell_is_not_promised_too_early():
+    """One task lost of one: four of four lost would still be p = 0.125."""
+    pair = compare([played("a", [1]), played("b", [0])], resamples=200).pairs[0]
+    assert pair.further_tasks == 5 and "about 5 further tasks" in pair.sentence()
+
+
 def test_infrastructure_failures_forbid_a_verdict():
     good = played("a", [0] * 20)
     lost = [episode(f"t{n}", success=True) for n in range(18)] + [episode(f"t{n}", failed=True) for n in (18, 19)]

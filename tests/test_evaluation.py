@@ -10,7 +10,8 @@ from lamarck.core import Release, Task
 from lamarck.errors import ConfigError
 from lamarck.evals.figures.contamination import contamination, public
 from lamarck.evals.figures.contents import data_name, is_place, task_names
-from lamarck.evals.figures.evaluation import Evaluation, differences, record
+from lamarck.evals.figures.differences import differences
+from lamarck.evals.figures.evaluation import NEW_MEMORY, Evaluation, record
 from lamarck.evals.household import export_games
 from lamarck.memory.items import make_item
 from lamarck.rundir import RunDirectory
@@ -75,6 +76,33 @@ def test_it_comes_back_from_its_file(tmp_path):
         one.config({"solver.max_steps": 8})
 
 
+def test_options_can_only_be_moved():
+    one = described(configured(taskset__options__tolerance=0.1))
+    for key, value in (("taskset.options.tolerance", 0.5), ("taskset.options.size", "small"), ("baseline", "react")):
+        with pytest.raises(ConfigError, match=f"{key} would make it another evaluation"):
+            one.config({key: value})
+
+
+def test_order_counts_where_a_memory_learns():
+    def ordered(mode, *numbers):
+        taskset = load_taskset("questions", {})
+        known = {task.id: task for task in taskset.tasks("test", seed=0)}
+        tasks = [known[f"questions/test/0/{number}"] for number in numbers]
+        return Evaluation.of(configured(memory__mode=mode), taskset, tasks, Release.of(base_model="m"))
+
+    assert ordered("off", 0, 1).id == ordered("off", 1, 0).id
+    assert ordered("learn", 0, 1).id == ordered("learn", 0, 1).id != ordered("learn", 1, 0).id
+    [line] = differences(ordered("learn", 0, 1), ordered("learn", 1, 0))
+    assert line.startswith("tasks: in another order")
+    assert differences(ordered("off", 0, 1), ordered("off", 1, 0)) == []
+
+
+def test_a_memory_that_was_new_is_new_again():
+    learnt = configured(memory__mode="learn", memory__path="kitchen")
+    assert described(learnt, memory_snapshot=NEW_MEMORY).config().memory.path is None
+    assert described(learnt, memory_snapshot="m@7, learning").config().memory.path == "kitchen"
+
+
 def test_passwords_stay_out_of_the_file():
     one = described(configured(memory__store="postgresql://me:secret@host/db", memory__mode="read", memory__path="m"))
     assert "secret" not in one.model_dump_json() and one.places == {"memory.path": "m"}
@@ -111,6 +139,15 @@ def test_data_is_named_by_what_is_in_it(tmp_path):
         first.check(load_taskset("alfworld", one.taskset.options), one.taskset, taskset.tasks("train")[:2])
     same = load_taskset("alfworld", one.taskset.options)
     first.check(same, one.taskset, same.tasks("train"))
+
+
+def test_it_is_the_same_wherever_one_stands(tmp_path, monkeypatch):
+    config = games(tmp_path / "data")
+    one, taskset = described(config), load_taskset("alfworld", config.taskset.options)
+    task = taskset.tasks("train")[0]
+    # Where the game's name is a path that leads to it.
+    monkeypatch.chdir(str(taskset.path(task)).removesuffix(task.options["game"]))
+    assert described(config).tasks == one.tasks
 
 
 def test_data_that_no_task_names_counts_whole(tmp_path):

@@ -87,6 +87,29 @@ def test_answers_vote_where_questions_were_asked():
     assert answer_of(episode(actions=("go", "take"), terminated=True)) is None
 
 
+def test_a_game_that_ends_with_its_first_action_is_no_question():
+    quick = episode("g", sample=0, actions=("left",), success=False, terminated=True)
+    slow = [episode("g", sample=n, actions=("left", "right"), success=True, terminated=True) for n in (1, 2, 3)]
+    assert at_k(by_task(samples(quick, *slow)), 4, resamples=100).majority.value == 1.0
+    # A question that was never answered has no vote.
+    silent = episode("g", sample=3, actions=(None,), success=False, validity={0: "unparseable"})
+    asked = [episode("g", sample=n, actions=("4",), success=True, terminated=True, truth="4") for n in (0, 1)]
+    wrong = episode("g", sample=2, actions=("5",), success=False, terminated=True, truth="4")
+    assert at_k(by_task(samples(*asked, wrong, silent)), 4, resamples=100).majority.value == 1.0
+
+
+def test_many_samples_are_counted_without_overflow():
+    assert best_at_k([0.0] * 1_999 + [1.0], 1_000) == pytest.approx(0.5)
+    assert majority_at_k(["a"] * 700 + ["b"] * 400, [1.0] * 700 + [0.0] * 400, 550) == pytest.approx(1.0)
+
+
+def test_what_nobody_judged_has_no_score():
+    found = samples(episode("x", success=None), episode("y", success=None, score=0.5), episode("z", success=True))
+    assert figures(found).score.value == 0.75 and figures(found).score.n == 2
+    far = samples(*(episode(f"t{n}", score=float(n)) for n in range(20)))
+    assert at_k(by_task(far), 1, resamples=200).best.value == 9.5
+
+
 def test_a_sample_counts_once_by_its_last_attempt():
     found = samples(
         episode("x", attempt=0, failed=True),

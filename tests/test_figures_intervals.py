@@ -157,11 +157,35 @@ def test_difference_of_tasks_that_all_agree_is_bounded():
     assert always.high == 1.0 and always.low == pytest.approx(1 - 2 * wilson(0, 20)[1])
 
 
+def test_few_tasks_that_differ_have_a_wide_enough_interval():
+    """Ten tasks, two won: with one won and one lost added, d = 2/12, q = 4/12; 1/6 +- 1.96 sqrt((1/3 - 1/36) / 12)."""
+    few = difference([1.0] * 2 + [0.0] * 8)
+    half = 1.959964 * math.sqrt((1 / 3 - 1 / 36) / 12)
+    assert few.value == 0.2 and (few.low, few.high) == pytest.approx((1 / 6 - half, 1 / 6 + half))
+    assert few.method == "bonett-price" and difference([1.0] * FEW + [0.0] * 5).method == "bca"
+    hits = 0
+    for seed in range(300):
+        drawn = random.Random(seed).choices([1.0, -1.0, 0.0], [3, 1, 6], k=8)
+        found = difference(drawn, resamples=200, seed=seed)
+        hits += found.low <= 0.2 <= found.high
+    assert hits / 300 >= 0.94
+
+
+def test_differences_of_scores_beyond_one_keep_their_value():
+    far = difference([3.0] * 5)
+    assert far.low <= far.value <= far.high and far.value == 3.0
+    far = difference([3.0, -5.0] * 10, resamples=500)
+    assert far.low < -1.5 and far.high > -0.5
+
+
 def test_tasks_needed_by_hand():
     # 100 pairs, 10 lost and 20 won: d = 0.1, q = 0.3; (1.95996 * sqrt 0.3 + 0.84162 * sqrt 0.29)^2 / 0.01 = 233.1
     gaps = [1.0] * 20 + [-1.0] * 10 + [0.0] * 70
     assert tasks_needed(gaps) == 234
     assert tasks_needed([1.0, -1.0]) is None and tasks_needed([]) is None
+    # Five of five are not enough for McNemar's exact test, 2 / 2^5 = 0.0625; six are, and twelve where half differ.
+    assert tasks_needed([1.0]) == 6 and mcnemar(0, 5).exact > 0.05 >= mcnemar(0, 6).exact
+    assert tasks_needed([1.0, 0.0]) >= 12 and tasks_needed([1.0], alpha=0.025) == 7
 
 
 def test_tasks_needed_are_enough():

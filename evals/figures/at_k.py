@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from .intervals import RESAMPLES, Interval, share_interval
+from .intervals import RESAMPLES, Interval, credit_interval, share_interval
 from .outcomes import Outcome
 
 
@@ -40,7 +40,8 @@ def best_at_k(scores: Sequence[float], k: int) -> float:
     if not 1 <= k <= n:
         raise ValueError(f"best@k needs 1 <= k <= n, not n={n}, k={k}.")
     ways = math.comb(n, k)
-    return sum(score * math.comb(i, k - 1) / ways for i, score in enumerate(sorted(scores)))
+    # Whole numbers are divided first: they may be larger than any float.
+    return sum(score * (math.comb(i, k - 1) / ways) for i, score in enumerate(sorted(scores)))
 
 
 def majority_at_k(answers: Sequence[Hashable | None], right: Sequence[float], k: int) -> float:
@@ -66,20 +67,22 @@ def majority_at_k(answers: Sequence[Hashable | None], right: Sequence[float], k:
         if answer is not None:
             rights[answer].append(value)
     sizes = Counter({answer: len(values) for answer, values in rights.items()})
-    known: dict[tuple[int, int], float] = {}
-    total = 0.0
+    known: dict[tuple[int, int], dict[int, int]] = {}
+    total, all_ways = 0.0, math.comb(n, k)
     for answer, values in rights.items():
         worth, size = fmean(values), len(values)
         for votes in range(1, min(size, k) + 1) if worth else ():
             if (size, votes) not in known:
                 others = list((sizes - Counter({answer: size})).values())
                 known[size, votes] = _ways(others, silent, k - votes, votes)
-            total += worth * math.comb(size, votes) * known[size, votes]
-    return total / math.comb(n, k)
+            own = math.comb(size, votes)
+            # Whole numbers are divided first: they may be larger than any float.
+            total += sum(worth * (own * count / (all_ways * (ties + 1))) for ties, count in known[size, votes].items())
+    return total
 
 
-def _ways(sizes: Iterable[int], silent: int, left: int, most: int) -> float:
-    """Count how the others can vote without outvoting `most`; a tie of t + 1 answers counts as 1 / (t + 1).
+def _ways(sizes: Iterable[int], silent: int, left: int, most: int) -> dict[int, int]:
+    """Count how the others can vote without outvoting `most`, by how many of them tie with it.
 
     Args:
         sizes: how many samples gave each of the other answers.
@@ -94,7 +97,10 @@ def _ways(sizes: Iterable[int], silent: int, left: int, most: int) -> float:
             for votes in range(min(size, most, left - used) + 1):
                 after[used + votes, ties + (votes == most)] += count * math.comb(size, votes)
         ways = after
-    return sum(count * math.comb(silent, left - used) / (ties + 1) for (used, ties), count in ways.items())
+    found: defaultdict[int, int] = defaultdict(int)
+    for (used, ties), count in ways.items():
+        found[ties] += count * math.comb(silent, left - used)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +139,25 @@ def at_k(tasks: Mapping[str, Sequence[Outcome]], k: int, *, resamples: int = RES
         return share_interval([[value] for value in values], resamples=resamples, seed=seed)
 
     right = [[float(bool(one.success)) for one in outcomes] for outcomes in known]
+    best = [[best_at_k([one.credit for one in outcomes], k)] for outcomes in known]
     return AtK(
         k=k,
         tasks=len(known),
         mean=share_interval(right, resamples=resamples, seed=seed),
         passed=over(pass_at_k(len(row), int(sum(row)), k) for row in right),
         majority=over(majority_at_k(votes(row), values, k) for row, values in zip(known, right, strict=True)),
-        best=over(best_at_k([min(1.0, max(0.0, one.credit)) for one in row], k) for row in known),
+        best=credit_interval(best, resamples=resamples, seed=seed),
     )
 
 
 def votes(outcomes: Sequence[Outcome]) -> list[Hashable | None]:
-    """Return what each sample votes for: its answer where any of them answered a question, else its outcome."""
-    if any(one.answer is not None for one in outcomes):
+    """Return what each sample votes for: its answer where the task was a question, else its outcome.
+
+    It was one where the environment said an answer, or where whatever was given to it was the only thing: a game that
+    one sample ended by its first action, and others did not, was none.
+    """
+    played = any(one.acted and one.answer is None for one in outcomes)
+    if any(one.said for one in outcomes) or (any(one.answer is not None for one in outcomes) and not played):
         return [one.answer for one in outcomes]
     return [one.success for one in outcomes]
 

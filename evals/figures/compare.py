@@ -133,12 +133,12 @@ def compare(
         for name in names if len(names) > 1 else ():
             tasks = {ident for ident, one in category.items() if one == name}
             parts.setdefault(name, []).append(pair(i, j, tasks))
-    family = _adjusted([one for part in parts.values() for one in part], alpha)
+    family = adjusted([one for part in parts.values() for one in part], alpha)
     everything = set().union(*(_tasks(values) for values in outcomes))
     return Comparison(
         by=by,
         alpha=alpha,
-        pairs=tuple(_adjusted(pairs, alpha)),
+        pairs=tuple(adjusted(pairs, alpha)),
         categories={
             name: tuple(family[place * len(index) : (place + 1) * len(index)]) for place, name in enumerate(parts)
         },
@@ -154,7 +154,7 @@ def _values(samples: Sequence[Sample], by: By) -> dict[tuple[str, int], float]:
     found = {}
     for sample in samples:
         last = sample.last
-        if last is None or (by == "success" and last.success is None):
+        if last is None or not last.scored or (by == "success" and last.success is None):
             continue
         found[sample.task_id, sample.sample] = float(bool(last.success)) if by == "success" else last.credit
     return found
@@ -212,8 +212,8 @@ def _pair(
     )
 
 
-def _adjusted(pairs: Sequence[Pair], alpha: float) -> list[Pair]:
-    """Return the pairs with p adjusted for their number, and what may be said."""
+def adjusted(pairs: Sequence[Pair], alpha: float) -> list[Pair]:
+    """Return the pairs with p adjusted for their number (Holm), and what may be said."""
     made = []
     for pair, p in zip(pairs, holm([pair.p for pair in pairs]), strict=True):
         said = pair.verdict if pair.reason else word(pair.difference.value, p, alpha)

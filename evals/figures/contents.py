@@ -55,8 +55,17 @@ def task_names(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, str]:
 def said(task: Task) -> dict[str, Any]:
     """Return what a task says, without where it is."""
     plain = task.model_dump(mode="json")
-    plain["options"] = {key: value for key, value in task.options.items() if not is_place(key, value)}
+    plain["options"] = {key: value for key, value in task.options.items() if not _elsewhere(key, value)}
     return plain
+
+
+def _elsewhere(key: str, value: JsonValue) -> bool:
+    """Say whether an option of a task says where something is on this machine.
+
+    A relative path names what lies in the data, whether or not one happens to stand in that folder.
+    """
+    named = isinstance(value, str) and (key in DATA_OPTIONS or Path(value).expanduser().is_absolute() or "://" in value)
+    return named and is_place(key, value)
 
 
 def data_name(taskset: Taskset, options: Mapping[str, JsonValue]) -> str | None:

@@ -20,9 +20,12 @@ from ...rundir import FREE, flatten
 from ...seams import Taskset
 from ..metrics import split_hash
 from .contents import data_name, is_place, task_names
+from .differences import changed_tasks
 from .settings import PLACES, UNSEEN, counts, is_secret
 
 FILE = "evaluation.json"
+NEW_MEMORY = "new, learning"
+"""What a release calls a memory that was empty when the run began, and learned in it."""
 
 
 class Budget(Wire):
@@ -107,9 +110,18 @@ class Evaluation(Wire):
         return draft.model_copy(update={"id": draft.hashed()})
 
     def hashed(self) -> str:
-        """Return the id that the contents have; a field that a later version adds does not change it."""
+        """Return the id that the contents have; a field that a later version adds does not change it.
+
+        The order of the tasks counts where a memory learned from one to the next.
+        """
         skip: Any = {"id": True, "places": True, "created_at": True, "release": {"created_at"}}
-        return content_id(self.model_dump(mode="json", exclude=skip, exclude_defaults=True))
+        plain = self.model_dump(mode="json", exclude=skip, exclude_defaults=True)
+        return content_id(plain, list(self.tasks)) if self.learns else content_id(plain)
+
+    @property
+    def learns(self) -> bool:
+        """Whether a memory learned while it was played."""
+        return self.settings.get("memory.mode") == "learn"
 
     @property
     def planned(self) -> int:
@@ -125,13 +137,17 @@ class Evaluation(Wire):
         Raises:
             ConfigError: an override would make it another evaluation, or a setting is not known any more.
         """
-        for key in overrides or {}:
-            if key not in FREE | PLACES | UNSEEN and not key.startswith("taskset.options."):
+        for key, value in (overrides or {}).items():
+            if not self._may_differ(key, value):
                 raise ConfigError(
                     f"{key} would make it another evaluation.", hint="Leave it out, or play without --again."
                 )
         budget = {f"solver.{key}": value for key, value in self.budget}
-        flat: dict[str, Any] = {**self.settings, **budget, **self.places, **(overrides or {})}
+        # A memory that was new must be new again: by now there is in it what was learned.
+        new = self.learns and self.release.memory_snapshot == NEW_MEMORY
+        gone = {"memory.path", "memory.store"} if new else set()
+        places = {key: value for key, value in self.places.items() if key not in gone}
+        flat: dict[str, Any] = {**self.settings, **budget, **places, **(overrides or {})}
         tree: dict[str, Any] = {}
         flat |= {"collect.samples": self.samples, "collect.seed": self.seeds.sampling}
         for key, value in flat.items():
@@ -140,6 +156,13 @@ class Evaluation(Wire):
         task |= {"name": self.taskset, "split": self.split, "seed": self.seeds.tasks, "ids": list(self.tasks)}
         task["options"] = {**self.options, **task.get("options", {})}
         return RunConfig.load(None, tree)
+
+    def _may_differ(self, key: str, value: JsonValue) -> bool:
+        """Say whether a setting can be another one in a repeat: a place, or how a run gets on."""
+        option = key.removeprefix("taskset.options.")
+        if option != key:
+            return key in self.places or is_place(option, value)
+        return key in FREE | PLACES | UNSEEN and key != "baseline"
 
     def check(self, taskset: Taskset, config: TasksetConfig, tasks: Sequence[Task]) -> None:
         """Make sure that these are the tasks that were evaluated.
@@ -191,7 +214,10 @@ class Evaluation(Wire):
         try:
             found = cls.model_validate_json(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read evaluation {file}: {getattr(error, 'strerror', error)}.") from error
+            hint = "Runs of earlier versions wrote none: play such a run anew with its run.toml as --config."
+            raise ConfigError(
+                f"cannot read evaluation {file}: {getattr(error, 'strerror', None) or error}.", hint=hint
+            ) from error
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(map(str, first["loc"])) or "the file"
@@ -216,46 +242,10 @@ def record(folder: Path, evaluation: Evaluation) -> Evaluation:
         evaluation.write(folder)
         return evaluation
     begun = Evaluation.read(folder)
-    changed = _changed_tasks(begun, evaluation)
+    changed = changed_tasks(begun, evaluation)
     if changed or begun.data != evaluation.data:
         what = changed[0] if changed else "the data of the taskset have changed"
         raise ConfigError(
             f"cannot resume {folder}: {what}.", hint="Bring back the data it was begun with, or start a new run."
         )
     return begun
-
-
-def differences(old: Evaluation, new: Evaluation) -> list[str]:
-    """Say in lines what is not the same in two evaluations, the release and its parts first."""
-    lines = []
-    told: set[str] = set()
-    if old.release.id != new.release.id:
-        was, now = (flatten(one.release.model_dump(mode="json", exclude={"id", "created_at"})) for one in (old, new))
-        told = {key for key in was | now if was.get(key) != now.get(key)}
-        lines += [f"release, {key}: {_short(was.get(key))} -> {_short(now.get(key))}" for key in sorted(told)]
-    if old.version != new.version:
-        lines.append(f"package version: {old.version} -> {new.version}")
-    lines += _changed_tasks(old, new)
-    skip = {"id", "release", "version", "tasks", "split_hash", "places", "created_at", "schema_version"}
-    a, b = (flatten(one.model_dump(mode="json", exclude=skip)) for one in (old, new))
-    changed = [key for key in sorted(a | b) if a.get(key) != b.get(key) and not _told(key, told)]
-    return lines + [f"{key.removeprefix('settings.')}: {_short(a.get(key))} -> {_short(b.get(key))}" for key in changed]
-
-
-def _changed_tasks(old: Evaluation, new: Evaluation) -> list[str]:
-    gone = [ident for ident in old.tasks if ident not in new.tasks]
-    fresh = [ident for ident in new.tasks if ident not in old.tasks]
-    other = [ident for ident, name in old.tasks.items() if new.tasks.get(ident, name) != name]
-    parts = ((gone, "missing"), (fresh, "new"), (other, "changed"))
-    return [f"tasks: {len(ids)} {what}, the first is {ids[0]}" for ids, what in parts if ids]
-
-
-def _told(key: str, told: set[str]) -> bool:
-    """Say whether a setting was named with the release already, where `solver.history` is called `settings.history`."""
-    name = key.removeprefix("settings.")
-    return f"settings.{name}" in told or f"settings.{name.partition('.')[2]}" in told
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

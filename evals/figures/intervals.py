@@ -17,7 +17,7 @@ from ..metrics import wilson
 Method = Literal["bca", "percentile"]
 RESAMPLES = 10_000
 FEW = 15
-"""Tasks below which a bootstrap of values in [0, 1] is too narrow to be given."""
+"""Tasks below which a bootstrap of values in [0, 1] is too narrow to be given; of differences, tasks that differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Interval:
     high: float
     n: int
     """How many tasks it rests on."""
-    method: Literal["bca", "percentile", "wilson", "none"] = "none"
+    method: Literal["bca", "percentile", "wilson", "bonett-price", "none"] = "none"
 
     def as_dict(self) -> dict[str, object]:
         """Return it as JSON-serialisable values; not-a-number becomes null when it is printed."""
@@ -146,13 +146,23 @@ def share_interval(
     return bootstrap(means, level=level, resamples=resamples, seed=seed)
 
 
+def credit_interval(
+    groups: Sequence[Sequence[float]], *, level: float = 0.95, resamples: int = RESAMPLES, seed: int = 0
+) -> Interval:
+    """Return the interval of a mean score: `share_interval` for scores in [0, 1], `clustered` beyond."""
+    inside = all(0.0 <= value <= 1.0 for group in groups for value in group)
+    return (share_interval if inside else clustered)(groups, level=level, resamples=resamples, seed=seed)
+
+
 def _corrected(
     means: Sequence[float], values: Sequence[float], mean: float, ends: tuple[float, float]
 ) -> tuple[float, float]:
     """Return the percentiles that BCa takes instead of `ends`."""
     normal = NormalDist()
-    below = sum(one < mean for one in means)
-    ties = sum(one == mean for one in means)
+    # The same mean, summed in another order, is a tie.
+    close = 1e-9 * max(abs(means[0]), abs(means[-1]))
+    below = sum(one < mean - close for one in means)
+    ties = sum(abs(one - mean) <= close for one in means)
     share = (below + ties / 2) / len(means)
     if not 0 < share < 1:
         return ends

@@ -30,7 +30,16 @@ class Outcome:
     invalid: Invalid
     answer: str | None = None
     """What was answered, in a form in which equal answers are equal texts; None where nothing was asked."""
+    said: bool = False
+    """Whether the environment said itself what the answer was."""
+    acted: bool = False
+    """Whether anything was given to the environment."""
     started_at: float = 0.0
+
+    @property
+    def scored(self) -> bool:
+        """Whether the environment said anything on how good it was."""
+        return self.score is not None or self.success is not None
 
     @property
     def credit(self) -> float:
@@ -124,6 +133,8 @@ def outcome_of(trajectory: Trajectory) -> Outcome:
         failure=trajectory.failure,
         invalid=invalid_of(trajectory),
         answer=answer_of(trajectory),
+        said=bool(trajectory.steps) and isinstance(trajectory.steps[-1].info.get("answer"), str),
+        acted=any(step.action is not None for step in trajectory.steps),
         started_at=trajectory.started_at,
     )
 

@@ -11,7 +11,7 @@ from statistics import NormalDist, fmean
 from typing import Literal
 
 from ..metrics import wilson
-from .intervals import RESAMPLES, Interval, bootstrap, z_of
+from .intervals import FEW, RESAMPLES, Interval, bootstrap, z_of
 
 Word = Literal["better", "worse", "not told apart", "no verdict"]
 POWER = 0.8
@@ -84,19 +84,34 @@ def difference(
 
     Where every task differs by the same, the bootstrap would have no width. Then the share of tasks that could
     differ otherwise is bounded by Wilson's interval of none out of n, and the mean by what such tasks could add.
+    Where fewer than fifteen tasks differ at all, it would be too narrow: then it is Bonett and Price 2012 (Journal of
+    Educational and Behavioral Statistics 37, 479-488), the normal interval with one task won and one lost added,
+    which holds for any values in [-1, 1].
 
     Args:
-        differences: second minus first, one mean per task, in [-1, 1].
+        differences: second minus first, one mean per task. Beyond [-1, 1] it is always the bootstrap.
         level: coverage aimed at.
         resamples: how many bootstrap samples are drawn.
         seed: of the resampling.
     """
     n = len(differences)
-    if n and min(differences) == max(differences):
+    if not n or max(map(abs, differences)) > 1 + 1e-9:
+        return bootstrap(differences, level=level, resamples=resamples, seed=seed)
+    if min(differences) == max(differences):
         same = differences[0]
         reach = (1 + abs(same)) * wilson(0, n, z_of(level))[1]
         return Interval(same, max(-1.0, same - reach), min(1.0, same + reach), n, "wilson")
+    if sum(gap != 0 for gap in differences) < FEW:
+        return _bonett_price(differences, level)
     return bootstrap(differences, level=level, resamples=resamples, seed=seed)
+
+
+def _bonett_price(differences: Sequence[float], level: float) -> Interval:
+    n, seen = len(differences), fmean(differences)
+    mean, square = sum(differences) / (n + 2), (sum(gap * gap for gap in differences) + 2) / (n + 2)
+    reach = z_of(level) * math.sqrt((square - mean * mean) / (n + 2))
+    low, high = min(seen, mean - reach), max(seen, mean + reach)
+    return Interval(seen, max(-1.0, low), min(1.0, high), n, "bonett-price")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -114,7 +129,8 @@ def tasks_needed(differences: Sequence[float], *, alpha: float = 0.05, power: fl
 
     Connor 1987 (Biometrics 43, 207-211; after Miettinen 1968) for paired proportions: with d the mean and q the mean
     square of the differences, n = ((z_alpha/2 sqrt(q) + z_power sqrt(q - d^2)) / d)^2. For yes-no outcomes q is the
-    share of discordant pairs; for scores it is the same normal approximation.
+    share of discordant pairs; for scores it is the same normal approximation. However clear the difference, a test by
+    signs finds nothing before 2 / 2^m is at most alpha, so there are never fewer tasks than m of them that differ.
 
     Args:
         differences: second minus first, one mean per task.
@@ -127,7 +143,8 @@ def tasks_needed(differences: Sequence[float], *, alpha: float = 0.05, power: fl
     if abs(mean) < 1e-12:
         return None
     reach = z_of(1 - alpha) * math.sqrt(square) + NormalDist().inv_cdf(power) * math.sqrt(max(0.0, square - mean**2))
-    return math.ceil((reach / mean) ** 2)
+    least = math.ceil(1 - math.log2(alpha)) * len(differences) / sum(gap != 0 for gap in differences)
+    return math.ceil(max((reach / mean) ** 2, least))
 
 
 def word(value: float, adjusted: float, alpha: float) -> Word:

@@ -14,7 +14,7 @@ from typing import Literal
 from ...core import Trajectory
 from ...errors import ConfigError
 from ..questions import number_of
-from .intervals import Interval, clustered, share_interval
+from .intervals import Interval, credit_interval, share_interval
 from .outcomes import answer_of
 
 Rule = Literal["certainty", "likelihood", "majority"]
@@ -169,13 +169,12 @@ def picked_figures(candidates: Iterable[Candidate], rule: Rule, *, seed: int = 0
     chosen = pick(candidates, rule)
     known = [float(one.chosen.success) for one in chosen if one.chosen.success is not None]
     credits = [[one.chosen.credit] for one in chosen]
-    inside = all(0.0 <= value <= 1.0 for [value] in credits)
     return PickedFigures(
         rule=rule,
         tasks=len(chosen),
         by=dict(Counter[str](one.by for one in chosen)),
         success=share_interval([[value] for value in known], seed=seed),
-        score=share_interval(credits, seed=seed) if inside else clustered(credits, seed=seed),
+        score=credit_interval(credits, seed=seed),
         unknown=len(chosen) - len(known),
     )
 

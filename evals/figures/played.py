@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,12 +63,13 @@ class Played:
             ]
             if not headers:
                 raise ConfigError(f"run {directory.path} has no finished episode yet.")
-            superseded = _superseded(headers)
+            superseded, picks = _superseded(headers), config.collect.pick != "none"
             total, categories, outcomes, candidates = Tally(), dict[str, Tally](), list[Outcome](), list[Candidate]()
             for header in headers:
-                trajectory = header.model_copy(update={"steps": store.steps_of(header.id)})
+                # Only picking goes by what was sampled; prompts and tokens are nine tenths of a step.
+                trajectory = header.model_copy(update={"steps": store.steps_of(header.id, brief=not picks)})
                 outcomes.append(outcome_of(trajectory))
-                candidate = candidate_of(trajectory) if config.collect.pick != "none" else None
+                candidate = candidate_of(trajectory) if picks else None
                 if candidate is not None:
                     candidates.append(candidate)
                 for tally in (total, categories.setdefault(header.task.category or "(none)", Tally())):
@@ -123,6 +125,18 @@ class Played:
         chosen = {one.chosen.trajectory_id for one in pick(self.candidates, rule)}
         attempts = [one for sample in self.samples for one in sample.attempts if one.trajectory_id in chosen]
         return Side(name, tuple(Sample(one.task_id, 0, (one,)) for one in attempts), lost)
+
+
+def different(runs: Sequence[RunDirectory]) -> None:
+    """Make sure that no run is named twice, be it by two paths or as a copy.
+
+    Raises:
+        ConfigError: one is.
+    """
+    ids = [run.run_id if run.exists() else str(run.path) for run in runs]
+    twice = [str(run.path) for run, ident in zip(runs, ids, strict=True) if ids.count(ident) > 1]
+    if twice:
+        raise ConfigError(f"{' and '.join(twice)} are the same run.", hint="Name each run once.")
 
 
 def same_tasks(first: Played, second: Played) -> None:

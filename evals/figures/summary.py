@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import fmean
 
 from .at_k import AtK, at_k
-from .intervals import Interval, clustered, quantile, share_interval
+from .intervals import Interval, credit_interval, quantile, share_interval
 from .invalid import Invalid, together
 from .outcomes import Outcome, Sample, by_task, values
 
@@ -79,6 +79,7 @@ class Figures:
     best_success: Interval
     """By the best attempt, which cannot be chosen without the truth: a bound."""
     score: Interval
+    """Without the samples of which neither score nor success is known."""
     best_score: Interval
     repairs: int
     """Attempts that followed one which had ended by itself."""
@@ -179,8 +180,7 @@ def _grouped(samples: Iterable[Sample], which: str) -> list[list[float]]:
 def _scores(samples: Iterable[Sample], which: str, resamples: int, seed: int) -> Interval:
     tasks: dict[str, list[float]] = {}
     for sample in samples:
-        tasks.setdefault(sample.task_id, []).append(getattr(sample, which).credit)
-    groups = list(tasks.values())
-    if all(0.0 <= value <= 1.0 for group in groups for value in group):
-        return share_interval(groups, resamples=resamples, seed=seed)
-    return clustered(groups, resamples=resamples, seed=seed)
+        one: Outcome = getattr(sample, which)
+        if one.scored:
+            tasks.setdefault(sample.task_id, []).append(one.credit)
+    return credit_interval(list(tasks.values()), resamples=resamples, seed=seed)

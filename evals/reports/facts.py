@@ -8,7 +8,7 @@ from pathlib import Path
 from ...errors import ConfigError
 from ..figures.compare import MAX_INFRASTRUCTURE
 from ..figures.contamination import contamination
-from ..figures.evaluation import differences
+from ..figures.differences import differences
 from ..figures.played import Played
 from ..figures.summary import Figures
 from ..metrics import split_hash

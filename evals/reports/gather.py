@@ -10,13 +10,12 @@ from pathlib import Path
 
 from ... import __version__
 from ...core import Trajectory
-from ...errors import ConfigError
 from ...rundir import RunDirectory
 from ...store import Store
 from ..figures.at_k import usual_ks
 from ..figures.compare import Pair, compare
 from ..figures.curves import WINDOW, in_order, learning_curve
-from ..figures.played import Played, same_tasks
+from ..figures.played import Played, different, same_tasks
 from .data import Difference, Length, Page, RunPart, Versus
 from .facts import brief_of, facts_of, notes_of, picked_of, unlike_of, warning_of
 from .markup import TOTAL
@@ -53,10 +52,7 @@ def gather(
         ConfigError: a run is not there, is named twice, or has no finished episode.
         StoreError: a store cannot be read.
     """
-    ids = [run.run_id if run.exists() else str(run.path) for run in runs]
-    twice = [str(run.path) for run, ident in zip(runs, ids, strict=True) if ids.count(ident) > 1]
-    if twice:
-        raise ConfigError(f"{' and '.join(twice)} are the same run.", hint="Name each run once.")
+    different(runs)
     labels = _labels([run.path for run in runs])
     played, headers, returns = [], [], []
     for run, label in zip(runs, labels, strict=True):
@@ -96,7 +92,7 @@ def mean_returns(store: Store, headers: Sequence[Trajectory]) -> tuple[tuple[flo
     every = max(1, -(-len(finished) // REWARDED))
     sums, read = list[float](), finished[::every]
     for header in read:
-        for number, step in enumerate(store.steps_of(header.id)):
+        for number, step in enumerate(store.steps_of(header.id, brief=True)):
             if number == len(sums):
                 sums.append(0.0)
             sums[number] += step.reward if math.isfinite(step.reward) else 0.0
