@@ -165,6 +165,12 @@ class EpisodeContext:
             raise self.changed(state["index"])
         self.position = state["index"]
 
+    def look_back(self, state: EpisodeState) -> None:
+        """Have the steps of an attempt that has come to its end at hand; its world is not needed any more."""
+        if self.position != state["index"]:
+            self.steps, self.position = list(self.recorded[: state["index"]]), state["index"]
+        self.over = True
+
     def expect(self, step: Step, observed: Observed) -> None:
         """Check that a repeated world shows what the stored step saw."""
         if observed.observation != step.observation:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from langgraph.runtime import Runtime
 
 from ..core import Stop, Trajectory, Usage, Verdict, content_id
-from ..errors import ModelError, StoreError, boundary
+from ..errors import EnvironmentFailure, ModelError, SandboxError, StoreError, ToolError, boundary
 from .context import EpisodeContext, EpisodeState, new_state
 
 Run = Runtime[EpisodeContext]
@@ -21,7 +23,7 @@ async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     context = runtime.context
     hook = context.hooks.verify
     assert hook is not None
-    await context.catch_up(state)
+    context.look_back(state)
     verdict = await hook(trajectory(context, state))
     return {"pending": {"verdict": verdict.model_dump(mode="json")}}
 
@@ -31,8 +33,7 @@ async def reflect(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     context = runtime.context
     hook = context.hooks.reflect
     assert hook is not None
-    await context.catch_up(state)
-    context.over = True
+    context.look_back(state)
     reflection = await hook(trajectory(context, state))
     if reflection is None:
         return {}
@@ -46,7 +47,7 @@ async def reflect(state: EpisodeState, runtime: Run) -> dict[str, Any]:
 async def record(state: EpisodeState, runtime: Run) -> None:
     """Store the finished trajectory."""
     context = runtime.context
-    await context.catch_up(state)
+    context.look_back(state)
     await context.recorder.finish(trajectory(context, state))
 
 
@@ -55,9 +56,8 @@ async def learn(state: EpisodeState, runtime: Run) -> None:
     context = runtime.context
     hook = context.hooks.learn
     assert hook is not None
-    await context.catch_up(state)
-    # The attempt is stored already and must not become a failed one: whatever happens here is the memory's trouble.
-    with boundary(StoreError, f"learning from trajectory {state['trajectory_id']}", hint=LEFT, kind="learn"):
+    context.look_back(state)
+    with _stored(f"learning from trajectory {state['trajectory_id']}", hint=LEFT, kind="learn"):
         try:
             await hook.learn(trajectory(context, state))
         except ModelError as error:
@@ -69,17 +69,28 @@ async def repair(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     context = runtime.context
     hook = context.hooks.repair
     assert hook is not None
-    try:
-        critique = await hook(trajectory(context, state))
-    except ModelError as error:
-        # As with learning: the attempt is stored already and must not become a failed one.
-        raise StoreError(f"repairing needs a model: {error.message}", hint=PENDING, kind="repair") from error
+    context.look_back(state)
+    with _stored(f"repairing trajectory {state['trajectory_id']}", hint=PENDING, kind="repair"):
+        try:
+            critique = await hook(trajectory(context, state))
+        except ModelError as error:
+            raise StoreError(f"repairing needs a model: {error.message}", hint=PENDING, kind="repair") from error
     if critique is None:
         return {"repair": False}
     attempt = state["attempt"] + 1
     ident = trajectory_id(context.run_id, context.task.id, context.sample, attempt)
     context.recorded = ()
     return {**new_state(ident, attempt, state["trajectory_id"], critique), "repair": True}
+
+
+@contextmanager
+def _stored(what: str, *, hint: str, kind: str) -> Iterator[None]:
+    """Guard what follows the end: the attempt is stored already and must not become a failed one."""
+    with boundary(StoreError, what, hint=hint, kind=kind):
+        try:
+            yield
+        except (EnvironmentFailure, SandboxError, ToolError) as error:
+            raise StoreError(f"{what}: {error.message}", hint=hint, kind=kind) from error
 
 
 def trajectory_id(run_id: str, task_id: str, sample: int, attempt: int) -> str:

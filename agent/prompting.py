@@ -33,7 +33,7 @@ NAMES = (
     "same",
 )
 LINE = 100
-"""Longest result, in characters, that a summary line keeps."""
+"""Longest action and longest result, in characters, that a summary line keeps."""
 
 
 class Turn(TypedDict):
@@ -182,8 +182,12 @@ def _summary(history: History) -> str:
 
 
 def _line(turn: Turn) -> str:
-    result = " ".join(turn["observation"].split())
-    return f"- {turn['action']}: {result if len(result) <= LINE else result[: LINE - 3] + '...'}"
+    action, result = (" ".join(text.split()) for text in (turn["action"], turn["observation"]))
+    return f"- {_short(action)}: {_short(result)}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LINE else text[: LINE - 3] + "..."
 
 
 def _offer(admissible: Sequence[str]) -> str:

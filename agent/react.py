@@ -56,7 +56,10 @@ def parse_react(text: str, admissible: Sequence[str] | None = None) -> ParsedAct
 def own_part(text: str) -> str:
     """Return an answer without the observations that a model made up, its labels without numbers."""
     text = text[:LONGEST_TEXT]
-    first = _OBSERVATION.search(text)
+    opened, closed = text.find("<think>"), text.find("</think>")
+    # Hidden reasoning may speak of observations; some servers keep its opening tag to themselves.
+    hidden = closed >= 0 and (opened > closed or not text[: max(opened, 0)].strip())
+    first = _OBSERVATION.search(text, closed if hidden else 0)
     return _NUMBERED.sub(r"\1\2:", text[: first.start()] if first else text)
 
 
@@ -64,7 +67,7 @@ def said(completion: str, action: str | None) -> str:
     """Return an answer as later prompts show it: thoughts and all, but not without end."""
     text = own_part(completion).strip()
     if len(text) <= LONGEST_SAID:
-        return text or f"Action: {action}"
+        return text or f"Action: {action or '(nothing)'}"
     cut = text[: LONGEST_SAID - 3].rstrip() + "..."
     return cut if action is None else f"{cut}\nAction: {action}"
 

@@ -39,7 +39,7 @@ class Reflexion:
         prompts: has the prompts `reflect` and `reflections`.
         store: where the run's trials are.
         config: how many trials, how many notes.
-        sampling: how reflections are drawn.
+        sampling: how reflections are drawn; its seed is the run's.
     """
 
     def __init__(
@@ -75,7 +75,9 @@ class Reflexion:
             before=f"\nWhat you wrote after earlier trials:\n\n{_listed(notes)}\n" if notes else "",
             record=record_text(trajectory),
         )
-        seed = int(content_id("reflection", trajectory.id)[:15], 16)
+        # From the task and not from the trajectory's id, which is another one in each run.
+        drawn = content_id("reflection", self._sampling.seed, trajectory.task.id, trajectory.sample, len(earlier))
+        seed = int(drawn[:15], 16)
         try:
             reply = await self._llm.chat(
                 [Message(role="user", content=text)], sampling=self._sampling.model_copy(update={"seed": seed})

@@ -129,13 +129,14 @@ class Runner:
 
     async def _episode(self, task: Task, sample: int, attempt: Attempt) -> bool:
         """Play one episode, starting anew after infrastructure failures; False when it was given up."""
+        over = False
         for left in reversed(range(self.config.collect.attempts)):
             context: EpisodeContext | None = None
             try:
                 async with self.worlds.lease() as world:
                     context = self._context(task, sample, world, attempt)
                     try:
-                        done = await self._play(context, attempt)
+                        last = await self._play(context, attempt)
                     finally:
                         await asyncio.shield(context.close_tools())
             except (ConfigError, StoreError):
@@ -147,16 +148,19 @@ class Runner:
                 log.exception("defect in episode %s sample %d", task.id, sample)
                 failure = Failure(boundary="defect", kind=type(error).__name__, message=str(error))
             else:
-                for trajectory in done:
-                    kind: Literal["repaired", "finished"] = "finished" if trajectory is done[-1] else "repaired"
-                    self.on_event(Event(kind, task, sample, trajectory=trajectory))
+                await self._tell_repaired(task, sample, range(attempt.number, last.attempt))
+                self.on_event(Event("finished", task, sample, trajectory=last))
                 return True
             finally:
                 self.llm.end_session(session_name(self.run_id, task, sample))
-            attempt = context.attempt if context is not None else attempt
+            if context is not None:
+                await self._tell_repaired(task, sample, range(attempt.number, context.attempt.number))
+                attempt, over = context.attempt, context.over
             # What has come to its end in the world keeps its outcome: it stays open, and its end is tried again.
-            over = context is not None and context.over
             failed = await self._fail(task, sample, attempt, failure, keep=not over)
+            if over and left:
+                # Its tokens are told with its end.
+                failed = failed.model_copy(update={"usage": Usage()})
             self.on_event(Event("failed" if left else "given_up", task, sample, trajectory=failed))
             if not over:
                 attempt = numbered(self.run_id, task, sample, attempt.number + 1, attempt.critique)
@@ -182,8 +186,8 @@ class Runner:
             on_step=lambda step: self.on_event(Event("step", task, sample, step=step)),
         )
 
-    async def _play(self, context: EpisodeContext, attempt: Attempt) -> list[Trajectory]:
-        """Run the graph, from its checkpoint where there is a usable one; return this attempt and its repairs."""
+    async def _play(self, context: EpisodeContext, attempt: Attempt) -> Trajectory:
+        """Run the graph, from its checkpoint where there is a usable one; return the last attempt, repaired or not."""
         config: RunnableConfig = {
             "configurable": {"thread_id": attempt.trajectory_id},
             "recursion_limit": UNLIMITED,
@@ -195,9 +199,14 @@ class Runner:
         else:
             await self._graph.ainvoke(start, config, context=context, durability="sync")
             await self._forget(context.task, context.sample, attempt)
-        played = range(attempt.number, context.attempt.number + 1)
-        ids = [trajectory_id(self.run_id, context.task.id, context.sample, number) for number in played]
-        return [await asyncio.to_thread(self.store.trajectory, ident) for ident in ids]
+        return await asyncio.to_thread(self.store.trajectory, context.attempt.trajectory_id)
+
+    async def _tell_repaired(self, task: Task, sample: int, numbers: range) -> None:
+        """Tell of attempts that ended by themselves and were followed by others."""
+        for number in numbers:
+            ident = trajectory_id(self.run_id, task.id, sample, number)
+            trajectory = await asyncio.to_thread(self.store.trajectory, ident)
+            self.on_event(Event("repaired", task, sample, trajectory=trajectory))
 
     async def _usable(self, config: RunnableConfig, context: EpisodeContext) -> bool:
         """Say whether the graph can go on from its checkpoint: the store must hold all steps up to it."""

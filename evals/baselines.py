@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import resources
 from typing import Any
 
 from ..config import RunConfig
 from ..errors import ConfigError
 from ..rundir import flatten
+
+LEAVE = "Leave that setting as it is, or leave out --baseline."
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Baseline:
     """Dotted keys of the configuration and their values."""
     fixed: tuple[str, ...] = ()
     """Those settings without which it would be something else."""
+    never: Mapping[str, Any] = field(default_factory=dict)
+    """Values of other settings with which it would be something else."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON-serialisable values."""
@@ -46,8 +50,11 @@ class Baseline:
             if tree.get(key) != self.settings[key]:
                 raise ConfigError(
                     f"baseline {self.name} has {key} = {self.settings[key]!r}, and it is {tree.get(key)!r} here.",
-                    hint="Leave that setting as it is, or leave out --baseline.",
+                    hint=LEAVE,
                 )
+        for key, value in self.never.items():
+            if tree.get(key) == value:
+                raise ConfigError(f"{key} = {value!r} makes something else of baseline {self.name}.", hint=LEAVE)
 
 
 def baselines() -> dict[str, Baseline]:
@@ -61,6 +68,7 @@ def baselines() -> dict[str, Baseline]:
             sees=entry["sees"],
             settings=flatten(entry["settings"]),
             fixed=tuple(entry["fixed"]),
+            never=flatten(entry.get("never", {})),
         )
         for name, entry in tomllib.loads(text).items()
     }

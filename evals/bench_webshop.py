@@ -23,6 +23,8 @@ QUERIES = 200
 EPISODES = 10_000
 WATCHED = 200
 """Goals played in turn while memory is watched; all are played once before, so that what is remembered of them is."""
+SESSIONS = 1000
+"""Sessions kept at once to weigh one."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -33,6 +35,7 @@ def bench_webshop(
     products: int | None = 1000,
     queries: int = QUERIES,
     episodes: int = EPISODES,
+    seconds: float = 1.0,
     tantivy: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -46,6 +49,7 @@ def bench_webshop(
         products: how many; with data, at most that many.
         queries: searches timed.
         episodes: episodes over which memory is watched.
+        seconds: how long steps are measured, at least.
         tantivy: with tantivy beside it.
         progress: called with a label, how many, of how many.
 
@@ -67,7 +71,7 @@ def bench_webshop(
     figures: dict[str, Any] = {"products": len(documents), "goals": len(goals), "open_s": round(opened, 3)}
     figures |= _searches(documents, words, tantivy)
     say("stepping", 2, 3)
-    figures |= _steps(taskset)
+    figures |= _steps(taskset, seconds)
     figures |= _memory(taskset, words, episodes, say)
     return figures
 
@@ -114,7 +118,7 @@ def _share(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def _steps(taskset: WebShopTaskset, least_s: float = 1.0) -> dict[str, Any]:
+def _steps(taskset: WebShopTaskset, least_s: float) -> dict[str, Any]:
     """Measure resets and clicks; the searches in between are not counted."""
     environment, goals = taskset.environment(), taskset.goals
     starting = stepping = 0.0
@@ -150,7 +154,7 @@ def _clicks(session: Session, values: Sequence[str]) -> Iterator[str]:
 def _memory(taskset: WebShopTaskset, words: Sequence[str], episodes: int, say: Progress) -> dict[str, Any]:
     """Return what a session weighs, and what `episodes` episodes leave behind in Python's own memory."""
     environment = taskset.environment()
-    goals = taskset.goals[:WATCHED]
+    goals = taskset.goals[: min(WATCHED, episodes)]
 
     def play(number: int) -> None:
         goal = goals[number % len(goals)]
@@ -161,10 +165,10 @@ def _memory(taskset: WebShopTaskset, words: Sequence[str], episodes: int, say: P
 
     tracemalloc.start()
     try:
-        for number in range(WATCHED):
+        for number in range(len(goals)):
             play(number)
         before = _allocated()
-        kept = [Session(taskset.shop, goals[number % len(goals)]) for number in range(1000)]
+        kept = [Session(taskset.shop, goals[number % len(goals)]) for number in range(min(SESSIONS, 10 * episodes))]
         for number, session in enumerate(kept):
             session.act(f"search[{words[number % len(words)]}]")
         weight = (_allocated() - before) / len(kept)

@@ -66,6 +66,15 @@ OFFERED = ["go to desk 1", "take lamp 1 from desk 1", "search[<words>]"]
         ("Action: think[where could a lamp be?]", None, "valid", "where could a lamp be?"),
         ("think[" + "far " * 200 + "]", None, "valid", ("far " * 200).strip()),
         ("<think>hm</think>Thought: the desk", None, "valid", "hm"),
+        # Hidden reasoning may speak of observations; what follows the action may not.
+        ("<think>\nObservation: dark\n</think>\nAction: go to desk 1", "go to desk 1", "valid", "Observation: dark"),
+        ("Observation: dark\n</think>\nAction: go to desk 1", "go to desk 1", "valid", ""),
+        (
+            "Action: go to desk 1\nObservation: dark\n<think>hm</think>\nAction: take lamp 1 from desk 1",
+            "go to desk 1",
+            "valid",
+            "",
+        ),
         # A thought that stops in front of its action is neither.
         ("Thought: x\nAction:", None, "unparseable", "x"),
         ("", None, "unparseable", ""),
@@ -96,6 +105,7 @@ def test_what_was_said_stays_short_and_keeps_its_action():
     text = said(f"Thought: {'x' * 9_999}\nAction: go", "go")
     assert len(text) < LONGEST_SAID + 20 and text.endswith("...\nAction: go")
     assert said("Thought: a\nAction: go\nObservation: made up", "go") == "Thought: a\nAction: go"
+    assert said("", None) == "Action: (nothing)"
 
 
 def react(*answers):
@@ -167,6 +177,15 @@ def test_each_baseline_is_a_configuration_and_keeps_what_it_is():
             changed = RunConfig.load(None, {**one.settings, key: OTHER[key]})
             with pytest.raises(ConfigError, match=key):
                 one.check(changed)
+        for key, value in one.never.items():
+            with pytest.raises(ConfigError, match=f"{key} = .* makes something else of baseline {one.name}"):
+                one.check(RunConfig.load(None, {**one.settings, key: value}))
+    assert {name: dict(one.never) for name, one in baselines().items() if one.never} == {
+        "react-memory": {"memory.mode": "off"},
+        "reflexion": {"repair.trials": 1},
+        "best-of-n": {"collect.samples": 1},
+        "self-consistency": {"collect.samples": 1},
+    }
     assert baseline("reflexion").settings["repair.keep"] == 3
     assert baseline("best-of-n").settings["collect.samples"] == 8
 
@@ -227,6 +246,8 @@ def test_blind_baselines_and_what_a_flag_may_change(tmp_path):
         (["--baseline", "ractor"], "there is no baseline 'ractor'; there are: random, first, react"),
         (["--baseline", "random", "-m", "embedded"], "baseline random has model.name = 'random', and it is 'embedded'"),
         (["--baseline", "react", "--protocol", "text"], "baseline react has solver.protocol = 'react'"),
+        (["--baseline", "react-memory", "--memory-mode", "off"], "memory.mode = 'off' makes something else of"),
+        (["-s", "baseline=best-of-n"], "baseline best-of-n has collect.pick = 'certainty', and it is 'none' here"),
         (["-s", "baseline=reflexion"], "baseline reflexion has repair.by = 'reflexion', and it is 'none' here"),
     ],
 )

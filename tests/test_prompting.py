@@ -1,7 +1,7 @@
 """What the model is sent: it grows at the end, and never without bound."""
 
 import pytest
-from lamarck.agent.prompting import Prompts, Turn, act_tool, build_messages, new_history, push
+from lamarck.agent.prompting import LINE, Prompts, Turn, act_tool, build_messages, new_history, push
 from lamarck.core import Task
 from lamarck.errors import ConfigError
 
@@ -72,3 +72,12 @@ def test_own_prompt_files_replace_ours_and_change_the_hash(tmp_path):
 def test_dollars_and_braces_in_observations_are_harmless():
     history = new_history("It costs $5 {and} $goal.")
     assert "It costs $5 {and} $goal." in build_messages(Prompts(), TASK, history, protocol="choice")[1].content
+
+
+def test_a_summary_keeps_one_short_line_for_each_step():
+    history = new_history("start")
+    for action in ("x = 1\n" * 99, "look", "look"):
+        history = push(history, Turn(action=action, observation="Fine.\nSo be it."), keep=1, summary=9)
+    [code, *looks] = history["summary"]
+    assert code == f"- {('x = 1 ' * 99)[: LINE - 3]}...: Fine. So be it."
+    assert looks == ["- look: Fine. So be it."]

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 from harness import Bench
 from lamarck.agent.hooks import Hooks
-from lamarck.agent.reflexion import LONGEST, readable, record_text, reflections
-from lamarck.config import CollectConfig, SolverConfig
-from lamarck.core import Step, Task, Trajectory
-from lamarck.errors import ModelError, StoreError
+from lamarck.agent.prompting import Prompts
+from lamarck.agent.reflexion import LONGEST, Reflexion, readable, record_text, reflections
+from lamarck.agent.scripted import ScriptedLLM
+from lamarck.config import CollectConfig, RepairConfig, SolverConfig
+from lamarck.core import Sampling, Step, Task, Trajectory
+from lamarck.errors import EnvironmentFailure, ModelError, StoreError
 from lamarck.store import Store
 from trials import NOTE, SPENT, play, reflecting, walker
 from worlds import Corridor, Walks
@@ -110,9 +112,18 @@ class BreaksLater(Corridor):
 
 async def test_a_second_trial_that_broke_starts_anew_with_its_note(tmp_path):
     BreaksLater.episodes = 0
-    _, found = await play(tmp_path, walker(), Walks(BreaksLater, n=1), trials=2)
+    events = []
+    _, found = await play(tmp_path, walker(), Walks(BreaksLater, n=1), trials=2, events=events)
     assert [(t.failure is not None, t.success) for t in found] == [(False, False), (True, None), (False, True)]
     assert found[2].parent == found[1].id and NOTE in found[2].steps[0].messages[1].content
+    # Whoever watches hears of the first trial as well, and of what it took.
+    told = [event for event in events if event.trajectory is not None]
+    assert [(event.kind, event.trajectory.attempt) for event in told] == [
+        ("repaired", 0),
+        ("failed", 1),
+        ("finished", 2),
+    ]
+    assert sum(event.trajectory.usage.calls for event in told) == sum(t.usage.calls for t in found) == 5 + 0 + 3
 
 
 async def test_a_model_that_is_down_while_it_reflects_leaves_the_trial_as_it_was(tmp_path):
@@ -125,6 +136,8 @@ async def test_a_model_that_is_down_while_it_reflects_leaves_the_trial_as_it_was
     assert result.failed == 1 and found == []
     said = [event.trajectory.failure.message for event in events if event.trajectory is not None]
     assert len(said) == 2 and said[0].startswith("no reflection on trial 1 of task walks/0: no answer")
+    # The four steps were played once, so their calls are told once.
+    assert [event.trajectory.usage.calls for event in events if event.trajectory is not None] == [0, 4]
     llm = walker()
     result, (first, second) = await play(tmp_path, llm, Walks(n=1), collect=collect)
     assert (first.failure, first.success, first.attempt) == (None, False, 0) and second.success
@@ -148,6 +161,60 @@ async def test_a_critic_that_is_down_costs_no_attempt(tmp_path):
     await bench.run()
     first, second = bench.trajectories
     assert (first.success, second.success, second.parent) == (False, True, first.id) and bench.checkpoints == 0
+
+
+class Gone(Corridor):
+    """Cannot be set up in its first episode of this process."""
+
+    episodes = 0
+
+    def reset(self, *, seed=None, task=None):
+        Gone.episodes += 1
+        if Gone.episodes == 1:
+            raise RuntimeError("no power")
+        return super().reset(seed=seed, task=task)
+
+
+async def test_an_ended_trial_needs_no_world_to_be_looked_back_on(tmp_path):
+    def down():
+        raise ModelError("no answer", kind="server")
+
+    collect = CollectConfig(concurrency=1, attempts=2)
+    await play(tmp_path, walker(on_reflection=down), Walks(n=1), collect=collect)
+    Gone.episodes = 0
+    _, found = await play(tmp_path, walker(), Walks(Gone, n=1), collect=collect)
+    assert [(t.failure is not None, t.success) for t in found] == [(False, False), (True, None), (False, True)]
+
+
+@pytest.mark.parametrize("error", [KeyError("note"), EnvironmentFailure("the world fell over.")])
+async def test_a_repair_that_breaks_stops_the_run_and_leaves_the_trial_as_it_was(tmp_path, error):
+    async def broken(trajectory):
+        raise error
+
+    solver = SolverConfig(max_steps=4, on_loop="ignore")
+    bench = Bench(tmp_path, walker(), taskset=Walks(n=1), solver=solver, hooks=Hooks(repair=broken))
+    with pytest.raises(StoreError, match=r"repairing trajectory [0-9a-f]{32}: .* --resume goes on with its repair"):
+        await bench.run()
+    with Store.open(tmp_path / "store.db") as store:
+        [kept] = store.trajectories(run_id="run")
+    assert kept.failure is None and kept.success is False
+
+
+async def test_reflections_are_drawn_alike_in_every_run(tmp_path):
+    drawn = []
+
+    class Asked(ScriptedLLM):
+        async def chat(self, messages, *, sampling=None, **more):
+            drawn.append(sampling.seed)
+            return await super().chat(messages)
+
+    task, config = Task(id="t", goal="g", environment="e"), RepairConfig(by="reflexion")
+    with Store.open(tmp_path / "store.db") as store:
+        for run, sample, seed in (("a", 0, 1), ("b", 0, 1), ("b", 1, 1), ("b", 0, 2)):
+            reflexion = Reflexion(Asked(["x"]), Prompts(), store, config, Sampling(seed=seed))
+            found = {"id": f"{run}/{sample}", "run_id": run, "stop": "max_steps", "success": False}
+            await reflexion.reflect(Trajectory(task=task, sample=sample, **found))
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
 
 
 @pytest.mark.parametrize(("when", "attempts", "calls"), [("right", [False, True], 1), ("reflecting", [True], 4)])
