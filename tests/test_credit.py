@@ -54,10 +54,8 @@ def test_grpo_by_hand():
     one = 0.5 / (math.sqrt(0.5) + 1e-4)
     close(GRPO().advantages(GROUP), [[(one,) * 3, (-one,) * 2]])
     close(GRPO(scale="none").advantages(GROUP), [[(0.5,) * 3, (-0.5,) * 2]])
-    close(
-        GRPO(scale="batch").advantages([*GROUP, [WON]])[:1],
-        [[(0.5 / (math.sqrt(1 / 3) + 1e-4),) * 3] + [(-0.5 / (math.sqrt(1 / 3) + 1e-4),) * 2]],
-    )
+    over = 0.5 / (math.sqrt(1 / 3) + 1e-4)
+    close(GRPO(scale="batch").advantages([*GROUP, [WON]])[:1], [[(over,) * 3, (-over,) * 2]])
     assert GRPO().advantages([[WON]]) == [[(0.0,) * 3]]
     assert set(numbers(GRPO().advantages([[WON, WON]]))) == {0.0}
 

@@ -176,7 +176,7 @@ async def test_an_answer_that_was_lost_can_be_asked_for_again():
             assert (await ask("state"))[1]["step_count"] == 1
             for wrong in (move("left", 1), move("right", 3), move("right", 0)):
                 kind, data = await ask("step", wrong)
-                assert (kind, data["code"]) == ("error", "VALIDATION_ERROR")
+                assert (kind, data["code"]) == ("error", "EXECUTION_ERROR")
             _, second = await ask("step", move("right", 2))
             assert second["observation"]["text"] == "You are at 2 of 3."
             await ask_close(ask)
@@ -490,7 +490,10 @@ async def test_the_command_serves_until_it_is_told_to_stop():
 # ------------------------------------------------------------------------------------------- what is no server
 
 
-@pytest.mark.parametrize("options", [{"url": "here"}, {"url": "ftp://a"}, {"url": "http://a", "episodes": 0}])
+@pytest.mark.parametrize(
+    "options",
+    [{"url": "here"}, {"url": "ftp://a"}, {"url": "http://a:99999"}, {"url": "http://[a"}, {"url": "http://a", "episodes": 0}],
+)
 def test_wrong_options_are_named(options):
     with pytest.raises(ConfigError, match=r"no URL of a server|above 0"):
         OpenEnvTaskset(**options)

@@ -7,7 +7,6 @@ those of Yao et al. 2023 (ReAct), who searched Wikipedia with them.
 from __future__ import annotations
 
 import functools
-import json
 import re
 import string
 from collections import Counter
@@ -20,6 +19,7 @@ from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Environment
 from .hotpot_made import Question, made
 from .replay import Progress, check_solutions
+from .rows import read_rows
 
 MADE = ("train", "valid", "test")
 MAX_STEPS = 8
@@ -127,16 +127,8 @@ class HotpotTaskset:
     @functools.cached_property
     def _read(self) -> list[tuple[str, Question]]:
         assert self._data is not None
-        try:
-            text = self._data.read_text(encoding="utf-8").strip()
-            lines = [line for line in text.split("\n") if line.strip()]
-            rows = json.loads(text) if text.startswith("[") else [json.loads(line) for line in lines]
-            return [_question(row) for row in rows]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                f"cannot read HotpotQA questions from {self._data}: {type(error).__name__} {error}.",
-                hint="Pass a file with question, answer and context in every row.",
-            ) from None
+        hint = "Pass a file with id, question, answer and context in every row."
+        return read_rows(self._data, "HotpotQA questions", _question, hint=hint)
 
 
 class Reading:
@@ -273,7 +265,7 @@ def _question(row: dict[str, Any]) -> tuple[str, Question]:
     pairs = zip(context["title"], context["sentences"], strict=True) if isinstance(context, dict) else context
     titles = facts["title"] if isinstance(facts, dict) else [title for title, _ in facts]
     return str(row.get("split", "valid")), Question(
-        ident=str(row.get("id", row.get("_id"))),
+        ident=str(row["id"] if "id" in row else row["_id"]),
         question=str(row["question"]),
         answer=str(row["answer"]),
         kind=str(row.get("type", "question")),

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import json
 import weakref
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,6 +22,7 @@ from ...seams import Environment
 from ..code_check import judge
 from .mbpp_made import Problem, made
 from .replay import Progress, check_solutions
+from .rows import read_rows
 
 FILES = {"sanitized": "sanitized-mbpp.json", "full": "mbpp.jsonl"}
 RANGES = {"prompt": range(1, 11), "test": range(11, 511), "valid": range(511, 601), "train": range(601, 975)}
@@ -145,13 +145,7 @@ class MbppTaskset:
     @functools.cached_property
     def _read(self) -> list[Problem]:
         assert self._file is not None
-        try:
-            text = self._file.read_text(encoding="utf-8")
-            lines = text.splitlines() if self._file.suffix == ".jsonl" else None
-            rows = json.loads(text) if lines is None else [json.loads(line) for line in lines if line.strip()]
-            found = [_problem(row, self._challenge) for row in rows]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"cannot read MBPP problems from {self._file}: {type(error).__name__} {error}.") from None
+        found = read_rows(self._file, "MBPP problems", lambda row: _problem(row, self._challenge))
         return sorted(found, key=_number)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ...core import Origin, Task
 from ...errors import ConfigError
@@ -19,6 +19,7 @@ from .openenv_fields import Fields, find_fields
 from .openenv_play import OpenEnvEnvironment
 from .openenv_wire import Wire, base_url, is_here
 
+T = TypeVar("T")
 ALL = "all"
 """The one split of a server that lists no tasks."""
 GOALS = ("goal", "instruction", "question", "prompt", "description")
@@ -91,10 +92,12 @@ class OpenEnvTaskset:
         if not self._lists:
             count = self._episodes if limit is None else min(limit, self._episodes)
             return [self._task(split, str(n), n, {}, self._goal) for n in range(seed, seed + count)]
-        number = self._ask(f"{self._world}/num_tasks", {"split": split}).get("num_tasks", 0)
+        number = self._told(f"{self._world}/num_tasks", {"split": split}, "num_tasks", int)
         number = number if limit is None else min(limit, number)
         asked = {"split": split, "start": 0, "stop": number}
-        rows = self._ask(f"{self._world}/task_range", asked).get("tasks", [])
+        rows = self._told(f"{self._world}/task_range", asked, "tasks", list)
+        if len(rows) < number:
+            raise ConfigError(f"the server at {self.url} lists {len(rows)} of the {number} tasks of split {split}.")
         return [self._listed(split, index, row, seed) for index, row in enumerate(rows[:number])]
 
     def environment(self) -> Environment:
@@ -158,6 +161,14 @@ class OpenEnvTaskset:
             category=category or world,
             origin=Origin(by=self.name),
         )
+
+    def _told(self, path: str, body: Mapping[str, Any], name: str, kind: type[T]) -> T:
+        """Ask over HTTP for one thing of a kind."""
+        answer = self._ask(path, body)
+        found = answer.get(name) if isinstance(answer, Mapping) else None
+        if not isinstance(found, kind):
+            raise ConfigError(f"the OpenEnv server at {self.url}/{path} answered {str(answer)[:80]!r}, without {name}.")
+        return found
 
     def _ask(self, path: str, body: Mapping[str, Any] | None = None, *, missing: Any = None) -> Any:
         """Ask over HTTP; `missing` is the answer where the server knows no such address."""

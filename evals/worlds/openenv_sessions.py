@@ -110,10 +110,11 @@ class Session:
                 self.numbered = True
                 if self._last is not None and (number, action.text) == (count, self._last[0]):
                     return self._last[1]
-                if number != count + 1:
-                    raise EnvironmentFailure(f"step {number} cannot follow step {count}.", kind=WRONG)
             if self._world is None or self.state.episode_id is None:
                 raise EnvironmentFailure("step before reset.", hint="Send a reset first.", kind=BROKEN)
+            if number is not None and number != count + 1:
+                # Not WRONG, which a client takes for a refused action: here the two have lost each other.
+                raise EnvironmentFailure(f"step {number} cannot follow step {count}.", kind=BROKEN)
             if self.state.ended:
                 raise EnvironmentFailure(
                     f"the episode has ended after {count} steps.", hint="Send a reset.", kind=BROKEN

@@ -174,9 +174,14 @@ def base_url(url: str) -> str:
     Raises:
         ConfigError: it is no URL of a server.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname if parts.port != 0 else None
+    except ValueError:
+        # The port is no number up to 65535, or a bracket is missing.
+        raise ConfigError(f"{url!r} is no URL of a server.", hint="For example: http://127.0.0.1:8000") from None
     scheme = {"http": "http", "https": "https", "ws": "http", "wss": "https"}.get(parts.scheme)
-    if scheme is None or not parts.hostname:
+    if scheme is None or not host:
         raise ConfigError(f"{url!r} is no URL of a server.", hint="For example: http://127.0.0.1:8000")
     return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
