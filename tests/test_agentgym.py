@@ -162,6 +162,7 @@ async def test_admissible_actions_are_asked_for_where_they_are_offered():
         (JSONResponse({"detail": "no"}, 500), "failed at step: Server error '500"),
         (JSONResponse({"observation": "hm"}), "answered a step with {'observation': 'hm'}"),
         (JSONResponse({"observation": "hm", "reward": "much", "done": False}), "the reward 'much', not a number"),
+        (JSONResponse({"observation": "hm", "reward": 1, "done": "yes"}), "the end 'yes', not true or false"),
     ],
 )
 async def test_a_server_that_fails_costs_an_attempt_not_a_reward(tmp_path, trouble, words):

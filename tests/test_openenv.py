@@ -6,7 +6,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
@@ -302,6 +304,8 @@ async def test_a_broken_world_is_said_and_not_played_in_again():
         kind, data = await ask("step", move("break"))
         assert kind == "error" and "the lamp fell over" in data["message"]
         assert "step before reset" in (await ask("step", move("right")))[1]["message"]
+        # Not as a wrong request: our client would take that for an action that is refused, and play on.
+        assert (await ask("step", move("right", 2)))[1]["code"] == "EXECUTION_ERROR"
         await ask("reset")
         assert Fragile.made == made + 2
         for _ in range(3):
@@ -492,7 +496,13 @@ async def test_the_command_serves_until_it_is_told_to_stop():
 
 @pytest.mark.parametrize(
     "options",
-    [{"url": "here"}, {"url": "ftp://a"}, {"url": "http://a:99999"}, {"url": "http://[a"}, {"url": "http://a", "episodes": 0}],
+    [
+        {"url": "here"},
+        {"url": "ftp://a"},
+        {"url": "http://a:99999"},
+        {"url": "http://[a"},
+        {"url": "http://a", "episodes": 0},
+    ],
 )
 def test_wrong_options_are_named(options):
     with pytest.raises(ConfigError, match=r"no URL of a server|above 0"):
@@ -505,6 +515,40 @@ async def test_no_server_at_all(unused_tcp_port):
         taskset.splits()
     with pytest.raises(EnvironmentFailure, match="no OpenEnv server answers at http"):
         await taskset.environment().reset(seed=0)
+
+
+@pytest.mark.parametrize(
+    ("answers", "words"),
+    [
+        ({"/x/num_tasks": [3]}, r"answered '\[3\]', without num_tasks"),
+        ({"/x/num_tasks": {"num_tasks": 3}, "/x/task_range": {"tasks": None}}, "without tasks"),
+        ({"/x/num_tasks": {"num_tasks": 3}, "/x/task_range": {"tasks": [{}]}}, "lists 1 of the 3 tasks of split train"),
+    ],
+)
+def test_a_server_that_lists_nonsense_is_named(answers, words):
+    answers = {"/list_environments": ["x"], "/x/splits": [{"name": "train"}], **answers}
+
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answers[self.path]).encode())
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with pytest.raises(ConfigError, match=words):
+                OpenEnvTaskset(f"http://127.0.0.1:{server.server_port}").tasks("train")
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 # ------------------------------------------------------------------------------------------- the real package

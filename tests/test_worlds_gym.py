@@ -122,6 +122,10 @@ def test_splits_share_no_seed():
     assert sum(map(len, seeds.values())) == len(set().union(*seeds.values())) == 300
     one, *_ = taskset.tasks("valid", limit=1)
     assert one.id == "gymnasium/FrozenLake-v1/valid/1" and one.goal.startswith("Frozen lake involves crossing")
+    others = [
+        GymnasiumTaskset(kwargs=kwargs).tasks("valid", limit=1)[0].id for kwargs in (STRAIGHT, {"map_name": "8x8"})
+    ]
+    assert len({one.id, *others}) == 3, "another lake has another name"
     first, second = (played(taskset, "0123", "valid")[1] for _ in range(2))
     assert first == second
 

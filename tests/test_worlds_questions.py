@@ -169,6 +169,14 @@ def test_wrong_mbpp_options_are_named(options, words):
 
 
 def test_files_that_are_not_mbpp(tmp_path):
+    file = mbpp_file(tmp_path)
+    file.write_text(file.read_text()[:-20])
+    with pytest.raises(ConfigError, match=r"mbpp\.jsonl, line 5: no JSON, Unterminated string"):
+        MbppTaskset(str(file)).splits()
+    for text, words in (("\n", "it is empty"), ("[]", "it is empty"), ("[1", "no JSON"), ("[1]", "row 1: TypeError")):
+        file.write_text(text)
+        with pytest.raises(ConfigError, match=words):
+            MbppTaskset(str(file)).splits()
     with pytest.raises(ConfigError, match=r"cannot read MBPP problems.*KeyError 'test_list'"):
         MbppTaskset(str(mbpp_file(tmp_path, [{"task_id": 1, "text": "x"}]))).splits()
     with pytest.raises(ConfigError, match="no split 'dev'; there are: train, valid, test"):
@@ -274,8 +282,16 @@ def test_partial_answers_score_but_do_not_succeed(tmp_path):
 
 def test_wrong_hotpot_requests_are_named(tmp_path):
     (tmp_path / "bad.jsonl").write_text('{"question": "who?"}')
-    with pytest.raises(ConfigError, match=r"cannot read HotpotQA questions from .*bad\.jsonl: KeyError"):
+    with pytest.raises(
+        ConfigError, match=r"cannot read HotpotQA questions from .*bad\.jsonl, line 1: KeyError 'context'"
+    ):
         HotpotTaskset(str(tmp_path / "bad.jsonl")).splits()
+    nameless = {"question": "who?", "answer": "me", "context": []}
+    (tmp_path / "nameless.json").write_text(json.dumps([{**nameless, "id": "a"}, nameless]))
+    with pytest.raises(ConfigError, match=r"nameless\.json, row 2: KeyError '_id'"):
+        HotpotTaskset(str(tmp_path / "nameless.json")).splits()
+    with pytest.raises(ConfigError, match=r"nowhere: No such file"):
+        HotpotTaskset(str(tmp_path / "nowhere")).splits()
     with pytest.raises(ConfigError, match="no split 'dev'"):
         HotpotTaskset().tasks("dev")
     with pytest.raises(ConfigError, match="max_steps >= 1"):

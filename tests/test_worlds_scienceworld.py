@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from lamarck.agent.tasksets import maker, open_pool
 from lamarck.errors import ConfigError, EnvironmentFailure
 from lamarck.evals.worlds.scienceworld import SPLITS, VARIATIONS, ScienceWorldTaskset, split_of
 from lamarck.evals.worlds.scienceworld_play import ScienceWorldEnvironment
@@ -17,6 +18,9 @@ def world():
     """An environment of all tasks that also works out solutions, closed at the end."""
     environment = ScienceWorldEnvironment(max_steps=40, gold=True)
     yield environment
+    process = environment._world._gateway.java_process
+    environment.close()
+    assert process.poll() is not None
     environment.close()
 
 
@@ -96,20 +100,18 @@ def test_the_check_replays_them():
     assert (report["split"], report["games"], report["won"], report["failures"]) == ("test", 1, 1, [])
 
 
-def test_truncation_and_forms_in_another_simulator(world, tasks):
+def test_truncation_and_forms(world, tasks):
+    begun, _ = world.reset(task=tasks[1])
     environment = ScienceWorldTaskset(types=KINDS, max_steps=2, actions="forms").environment()
-    begun, info = environment.reset(task=tasks[1])
+    # The same simulator, to start no other.
+    environment._world = world._world
+    text, info = environment.reset(task=tasks[1])
+    assert text == begun
     assert {"open <object>", "move <object> to <object>", "inventory"} <= set(info["admissible_actions"])
-    # Another Java, with another past, tells the same room in the same words.
-    assert world.reset(task=tasks[1])[0] == begun
     assert environment.step("look around")[2:4] == (False, False)
     assert environment.step("inventory")[2:4] == (False, True)
     with pytest.raises(EnvironmentFailure, match="reset first"):
         environment.step("inventory")
-    process = environment._world._gateway.java_process
-    environment.close()
-    assert process.poll() is not None
-    environment.close()
 
 
 def test_wrong_options_are_named(world):
@@ -136,10 +138,24 @@ def test_without_java_there_is_one_clear_line(monkeypatch, tmp_path):
         ScienceWorldTaskset()
 
 
-def test_played_by_the_runner(tmp_path):
-    options = ["-t", "scienceworld", "-s", "taskset.options.types=['find-plant']", "--split", "dev", "--limit", 1]
-    lamarck("run", *options, "-m", "first", "--max-steps", 2, "-o", tmp_path / "run", "-q")
+async def test_a_java_that_does_not_start_is_an_infrastructure_failure(monkeypatch, tmp_path, tasks):
+    (tmp_path / "java").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    options = {"types": KINDS}
+    pool = open_pool(ScienceWorldTaskset(**options), make=maker("scienceworld", options), size=1, timeout_s=60)
+    with pytest.raises(EnvironmentFailure, match=r"Java ended before the simulator had begun .* `java -version`"):
+        async with pool.lease() as played:
+            await played.reset(tasks[0], 0)
+    await pool.close()
+
+
+def test_played_by_the_runner(tmp_path, world, tasks):
+    options = ["-t", "scienceworld", "-s", f"taskset.options.types=['{KINDS[1]}']", "-s", "taskset.options.max_steps=2"]
+    lamarck("run", *options, "--split", "test", "--limit", 1, "-m", "first", "-o", tmp_path / "run", "-q")
     with Store.open(tmp_path / "run" / "store.db") as store:
         [trajectory] = store.trajectories()
-    assert trajectory.task.id == "scienceworld/find-plant/150/easy" and trajectory.success is False
+    assert trajectory.task == tasks[1] and (trajectory.stop, trajectory.success) == ("truncated", False)
     assert len(trajectory.steps) == 2 and trajectory.failure is None
+    # Another Java, with another past, tells the same room in the same words.
+    assert world.reset(task=tasks[1])[0] == trajectory.steps[0].observation

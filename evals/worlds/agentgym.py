@@ -137,16 +137,17 @@ class AgentGymEnvironment:
         assert self._id is not None
         try:
             seen = told(await self._ask("POST", "reset", self._dialect.reset(self._id, index)))
-        except EnvironmentFailure:
+            if seen.text is None and self._dialect.observes:
+                seen = told(await self._ask("GET", "observation", self._dialect.named(self._id)))
+            if seen.text is None:
+                raise EnvironmentFailure("the AgentGym server sent no observation.", kind="contract")
+            info = await self._info(seen)
+        except BaseException:
             # What the failed call left there is not for another episode.
             await self._leave()
             raise
-        if seen.text is None and self._dialect.observes:
-            seen = told(await self._ask("GET", "observation", self._dialect.named(self._id)))
-        if seen.text is None:
-            raise EnvironmentFailure("the AgentGym server sent no observation.", kind="contract")
         self._playing = True
-        return seen.text, await self._info(seen)
+        return seen.text, info
 
     async def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -190,8 +191,13 @@ class AgentGymEnvironment:
             verify=url.startswith("https:"),  # certificates take long to load and are of no use without TLS
         )
         self._loop = asyncio.get_running_loop()
-        self._dialect = await self._find()
-        self._id = created(await self._ask("POST", "create", dict(self._play.create)))
+        try:
+            self._dialect = await self._find()
+            self._id = created(await self._ask("POST", "create", dict(self._play.create)))
+        except BaseException:
+            # Who fails is dropped without being closed.
+            await self._leave()
+            raise
 
     async def _find(self) -> Dialect:
         """Return the server's dialect; the calls may stand under a path, the description stands at the root."""

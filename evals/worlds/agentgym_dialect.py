@@ -98,7 +98,7 @@ def told(answer: object) -> Told:
     """Return what the answer to a reset, step or observation says: an object, a text, or a list led by one.
 
     Raises:
-        EnvironmentFailure: the server says that it failed, or a reward is no number.
+        EnvironmentFailure: the server says that it failed, or a reward is no number or an end no truth value.
     """
     if isinstance(answer, list):
         return told(answer[0]) if answer else Told()
@@ -106,6 +106,9 @@ def told(answer: object) -> Told:
         return Told(text=answer) if isinstance(answer, str) else Told()
     if "error" in answer:
         raise EnvironmentFailure(f"the AgentGym server failed: {answer['error']}", kind="server")
+    ended = answer.get("done")
+    if ended is not None and not isinstance(ended, bool):
+        raise EnvironmentFailure(f"the AgentGym server sent the end {ended!r}, not true or false.", kind="contract")
     text = next((answer[name] for name in TEXTS if isinstance(answer.get(name), str)), None)
     task = answer.get("task_description")
     if text is not None and isinstance(task, str) and task not in text:
@@ -113,7 +116,7 @@ def told(answer: object) -> Told:
     return Told(
         text=text,
         reward=_number(answer.get("reward"), "reward"),
-        ended=answer.get("done") is True,
+        ended=ended is True,
         score=_number(answer.get("score"), "score"),
         offered=offered(answer.get("available_actions")),
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from ...core import Origin, Task
+from ...core import Origin, Task, content_id
 from ...errors import ConfigError, EnvironmentFailure, boundary
 from ...seams import Concurrency, Environment
 from .ansi import plain
@@ -84,7 +85,7 @@ class GymnasiumTaskset:
         goal = self._goal if self._goal is not None else _described(self._spec)
         return [
             Task(
-                id=f"{self.name}/{self._id}/{split}/{number}",
+                id=f"{self.name}/{self._id}{self._variant}/{split}/{number}",
                 goal=goal,
                 environment=self.name,
                 options={"id": self._id},
@@ -124,6 +125,15 @@ class GymnasiumTaskset:
         limit = made.spec.max_episode_steps if made.spec is not None else None
         names = _names(made.action_space, self._actions, self._id)
         return GymnasiumEnvironment(made, names, seeing, threshold, limit, self._concurrency)
+
+    @property
+    def _variant(self) -> str:
+        """What tells tasks of the same environment with other keywords apart; nothing where there are none."""
+        if not self._kwargs:
+            return ""
+        # Objects have no stable text; their kind has.
+        text = json.dumps(self._kwargs, sort_keys=True, default=lambda value: type(value).__qualname__)
+        return f"-{content_id(text)[:8]}"
 
     @functools.cached_property
     def _spec(self) -> Any:

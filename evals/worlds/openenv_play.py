@@ -83,7 +83,7 @@ class OpenEnvEnvironment:
         if written is None:
             return self._unmoved("An action is a JSON object.")
         try:
-            data = await self._ask_step(written)
+            return self._moved(await self._ask_step(written))
         except ServerError as error:
             if error.kind == REFUSED:
                 return self._unmoved(f"The action was refused: {error.message.partition(': ')[2]}")
@@ -93,7 +93,6 @@ class OpenEnvEnvironment:
         except BaseException:
             self._playing = False
             raise
-        return self._moved(data)
 
     async def close(self) -> None:
         """End the session."""
@@ -115,10 +114,12 @@ class OpenEnvEnvironment:
 
     def _moved(self, data: Mapping[str, Any]) -> tuple[str, float, bool, bool, dict[str, Any]]:
         observation, metadata = data.get("observation"), _metadata(data)
-        reward = _number(data.get("reward"))
+        reward, ended = _number(data.get("reward")), data.get("done")
+        if ended is not None and not isinstance(ended, bool):
+            raise EnvironmentFailure(f"the OpenEnv server sent the end {ended!r}, not true or false.", kind="contract")
         self._steps += 1
         self._total += reward
-        ended = data.get("done") is True
+        ended = ended is True
         cut = ended and first_of(CUT, metadata, observation) is True
         text, info = self._seen(data, metadata)
         if ended and "success" not in info and self._success_reward is not None:

@@ -122,11 +122,23 @@ class ScienceWorldEnvironment:
 
 
 def started(heap_mb: int) -> Any:
-    """Start a simulator that is the same each time, and whose heap is bounded: without a bound it takes about a GiB."""
+    """Start a simulator that is the same each time, and whose heap is bounded: without a bound it takes about a GiB.
+
+    Raises:
+        EnvironmentFailure: Java does not start.
+    """
     from scienceworld import ScienceWorldEnv
 
     with _java_options(f"-Xmx{heap_mb}m {JAVA}"):
-        return ScienceWorldEnv("", envStepLimit=UNLIMITED)
+        try:
+            return ScienceWorldEnv("", envStepLimit=UNLIMITED)
+        except ValueError as error:
+            # Where Java says its port, there was nothing: it has ended.
+            raise EnvironmentFailure(
+                f"Java ended before the simulator had begun (heap_mb {heap_mb}).",
+                hint="See whether `java -version` works, and whether there is memory for heap_mb.",
+                kind="java",
+            ) from error
 
 
 def ended(world: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...core import Origin, Task
+from ...core import Origin, Task, content_id
 from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Environment
 from .replay import Progress, check_solutions
@@ -147,7 +147,10 @@ class TextWorldTaskset:
         raise EnvironmentFailure(f"task {ident} names no game of this set.", kind="contract")
 
     def _task(self, split: str, options: dict[str, Any], seed: int) -> Task:
-        ident = f"{self.name}/{split}/{options.get('game', f'{self._make}-{seed}')}"
+        # Other settings make another game of the same seed.
+        usual = self._settings == DEFAULTS[self._make]
+        made = f"{self._make}-{seed}" + ("" if usual else f"-{content_id(self._settings)[:8]}")
+        ident = f"{self.name}/{split}/{options.get('game', made)}"
         known = described(self._path(ident, options))
         uuid = str(known.get("metadata", {}).get("uuid", ""))
         return Task(
