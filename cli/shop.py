@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -32,5 +33,12 @@ def shop(
     if not 0 <= goal < len(taskset.goals):
         raise ConfigError(f"there is no goal {goal}; this shop has 0 to {len(taskset.goals) - 1}.")
     site = Site(taskset.shop, taskset.goals, first=goal)
-    console().print(f"http://127.0.0.1:{port}/  (Ctrl-C ends it)", markup=False)
-    uvicorn.run(site.app(), host="127.0.0.1", port=port, log_level="warning")
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"cannot listen on port {port}: {error}.", hint="Choose another --port; 0 takes a free one."
+        ) from None
+    with listener:
+        console().print(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C ends it)", markup=False)
+        uvicorn.Server(uvicorn.Config(site.app(), log_level="warning")).run([listener])

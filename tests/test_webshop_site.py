@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from html import unescape
 from html.parser import HTMLParser
 
@@ -12,6 +13,7 @@ from lamarck.errors import ConfigError
 from lamarck.evals.webshop.session import Session
 from lamarck.evals.webshop.site import LONGEST_FORM, VISITS, Site
 from lamarck.evals.webshop.taskset import WebShopTaskset
+from shell import complaint
 from shops import ITEMS, small_shop, write_shop
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
@@ -163,3 +165,9 @@ def test_the_command_names_a_goal_or_data_that_is_not_there(tmp_path):
     ):
         result = CliRunner().invoke(app, [*arguments, "--port", "1"])
         assert isinstance(result.exception, ConfigError) and message in str(result.exception)
+
+
+def test_a_port_that_is_taken_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = complaint("env", "shop", "--limit", "20", "--port", taken.getsockname()[1])
+    assert "cannot listen on port" in said and "--port" in said
