@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, cast
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import ConfigError
@@ -116,9 +117,9 @@ def _table(title: str, pairs: Sequence[Pair], rows: Sequence[str] = ()) -> Table
     for place, pair in enumerate(pairs):
         figures = (f"{100 * pair.first_mean:.1f} %", f"{100 * pair.second_mean:.1f} %") if pair.tasks else ("-", "-")
         table.add_row(
-            *([rows[place]] if rows else []),
-            pair.first,
-            pair.second,
+            *([escape(rows[place])] if rows else []),
+            escape(pair.first),
+            escape(pair.second),
             str(pair.tasks),
             *figures,
             points(pair.difference),

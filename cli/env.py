@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -34,10 +35,15 @@ def list_(as_json: o.Json = False) -> None:
     if as_json:
         print_json(rows)
         return
+    console().print(worlds_table(rows))
+
+
+def worlds_table(rows: list[dict[str, Any]]) -> Table:
+    """Return the table of worlds; a note may hold brackets, as in the name of an extra to install."""
     table = Table("name", "splits", "note")
     for row in rows:
-        table.add_row(row["name"], ", ".join(row["splits"]), row["note"])
-    console().print(table)
+        table.add_row(row["name"], ", ".join(row["splits"]), escape(row["note"]))
+    return table
 
 
 @app.command()

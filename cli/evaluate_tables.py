@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from rich.markup import escape
 from rich.table import Table
 
 from ..evals.figures.at_k import AtK
@@ -45,7 +46,7 @@ def success_table(title: str, rows: Mapping[str, Figures]) -> Table:
         lost, wrong = one.infrastructure, one.invalid
         bad = wrong.unparseable + wrong.not_admissible + wrong.no_effect
         table.add_row(
-            name,
+            escape(name),
             str(lost.finished),
             str(lost.lost + lost.unfinished) if lost.lost + lost.unfinished else "-",
             percent(one.success),
@@ -87,7 +88,7 @@ def invalid_table(rows: Mapping[str, Figures]) -> Table:
         calls = f"{one.tool_errors} / {one.tool_refused} of {one.tool_calls}" if one.tool_calls else "-"
         shares = [f"{100 * one.share(kind):.1f}" for kind in kinds]
         style = "bold" if name == "all" else ""
-        table.add_row(name, *shares, f"{one.affected} of {one.episodes}", calls, style=style)
+        table.add_row(escape(name), *shares, f"{one.affected} of {one.episodes}", calls, style=style)
     return table
 
 

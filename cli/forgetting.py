@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import ConfigError
@@ -81,9 +82,9 @@ def _print_matrix(found: Forgetting, changes: dict[str, Pair]) -> None:
     table = Table(title="success in %", title_justify="left", title_style="bold")
     table.add_column("after stage")
     for name in found.environments:
-        table.add_column(name, justify="right")
+        table.add_column(escape(name), justify="right")
     for stage, row in zip(found.stages, found.matrix, strict=True):
-        table.add_row(stage, *("-" if value is None else f"{100 * value:.1f}" for value in row))
+        table.add_row(escape(stage), *("-" if value is None else f"{100 * value:.1f}" for value in row))
     out.print(table)
     for kept in found.kept:
         pair = changes.get(kept.environment)

@@ -71,7 +71,7 @@ def _list(rows: list[Trajectory], limit: int, run: Path) -> None:
     for row in rows[:limit]:
         table.add_row(
             row.id[:8],
-            row.task.category + (f" #{row.sample}" if row.sample else ""),
+            escape(row.task.category) + (f" #{row.sample}" if row.sample else ""),
             outcome(row),
             "-" if row.score is None else f"{row.score:.2f}",
             f"{row.seconds:.1f}",

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..evals.metrics import Rate, Tally
@@ -59,7 +60,7 @@ def results_table(title: str, rows: Mapping[str, Tally]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for name, tally in rows.items():
         table.add_row(
-            name,
+            escape(name),
             str(tally.episodes),
             str(tally.successes),
             percent(tally.success),

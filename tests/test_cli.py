@@ -1,5 +1,6 @@
 """The command line as a stranger meets it: what it does, and one clear line for everything that is wrong."""
 
+import io
 import json
 import random
 import signal
@@ -183,3 +184,23 @@ def test_help_is_there_for_every_command():
     for command in ["run", "eval", "show", "demo", "export", "import", "env check", "models pull", "bench model"]:
         assert "Usage" in lamarck(*command.split(), "--help").stdout
     assert lamarck("--version").stdout.startswith("lamarck 0.")
+
+
+def test_a_note_keeps_the_extra_it_names():
+    from lamarck.cli.env import worlds_table
+    from rich.console import Console
+
+    note = "gymnasium is not installed. Run: pip install 'lamarck-agents[gymnasium]'."
+    out = Console(width=200, record=True, file=io.StringIO())
+    out.print(worlds_table([{"name": "gymnasium", "splits": [], "note": note}]))
+    assert "lamarck-agents[gymnasium]" in out.export_text()
+
+
+def test_a_task_type_may_hold_brackets():
+    from lamarck.cli.tables import results_table
+    from lamarck.evals.metrics import Tally
+    from rich.console import Console
+
+    out = Console(width=200, record=True, file=io.StringIO())
+    out.print(results_table("shop", {"[/red] lamps": Tally()}))
+    assert "[/red] lamps" in out.export_text()
