@@ -12,6 +12,7 @@ from lamarck.errors import ConfigError
 from lamarck.evals.household import HouseholdTaskset
 from lamarck.evals.questions import QuestionsTaskset
 from lamarck.evals.worlds.conformance import CHECKS, Settings, conform, examine
+from remote import example_server
 from shell import HERE, complaint, lamarck
 from worlds import Corridor, Walks
 
@@ -206,6 +207,15 @@ def test_a_world_played_over_openenv_passes():
         report = examine(load_taskset("openenv", options), FEW, make=maker("openenv", options))
         process.terminate()
     sound(report, lacks=["snapshot"])
+
+
+def test_a_world_of_the_real_openenv_package_passes():
+    with example_server(sessions=40) as server:
+        options = {"url": server.url}
+        report = examine(load_taskset("openenv", options), FEW, make=maker("openenv", options))
+    assert set(outcomes(report)) == set(CHECKS) and not report.failures
+    passed = {check for check, outcome in outcomes(report).items() if outcome == "pass"}
+    assert passed >= set(CHECKS) - {"snapshot", "termination", "admissible"}, report.findings
 
 
 def test_alfworld_passes(tmp_path):
