@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from ..errors import ConfigError
+from ..serving import listening, url_of
 from . import options as o
 from .tables import console
 
@@ -33,12 +33,6 @@ def shop(
     if not 0 <= goal < len(taskset.goals):
         raise ConfigError(f"there is no goal {goal}; this shop has 0 to {len(taskset.goals) - 1}.")
     site = Site(taskset.shop, taskset.goals, first=goal)
-    try:
-        listener = socket.create_server(("127.0.0.1", port))
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"cannot listen on port {port}: {error}.", hint="Choose another --port; 0 takes a free one."
-        ) from None
-    with listener:
-        console().print(f"http://127.0.0.1:{listener.getsockname()[1]}/  (Ctrl-C ends it)", markup=False)
+    with listening("the shop", "127.0.0.1", port) as listener:
+        console().print(f"{url_of(listener, '127.0.0.1')}/  (Ctrl-C ends it)", markup=False)
         uvicorn.Server(uvicorn.Config(site.app(), log_level="warning")).run([listener])

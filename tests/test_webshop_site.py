@@ -170,4 +170,4 @@ def test_the_command_names_a_goal_or_data_that_is_not_there(tmp_path):
 def test_a_port_that_is_taken_is_one_line():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         said = complaint("env", "shop", "--limit", "20", "--port", taken.getsockname()[1])
-    assert "cannot listen on port" in said and "--port" in said
+    assert "the shop cannot be served at 127.0.0.1:" in said and "another port" in said

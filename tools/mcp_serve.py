@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
-import ipaddress
 import logging
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..core import ToolCall
 from ..errors import INFRASTRUCTURE, ConfigError, SandboxError
+from ..serving import App, is_local, listening, running, url_of
 from .toolset import Toolset
 
 if TYPE_CHECKING:
@@ -20,11 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("lamarck.tools")
 
-START_S = 10.0
-STOP_S = 5.0
 PATH = "/mcp"
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def mcp_server(toolset: Toolset, name: str = "lamarck") -> Server[Any]:
@@ -93,47 +87,13 @@ async def serve_http(
         ConfigError: the address cannot be used, or is open to other machines and there is no token.
         SandboxError: the server does not start.
     """
-    if not token and not _is_local(host):
+    if not token and not is_local(host):
         raise ConfigError(f"tools served at {host} could be called by anyone.", hint="Give a token.")
-    try:
-        listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
-    except OSError as error:
-        raise ConfigError(
-            f"tools cannot be served at {host}:{port}: {error.strerror}.", hint="Use another port."
-        ) from error
-    with listener:
+    failed = SandboxError("the MCP server does not start.", hint="See the log.", kind="mcp")
+    with listening("tools", host, port) as listener:
         app: App = mcp_server(toolset, name).streamable_http_app(streamable_http_path=PATH, host=host)
-        async with _running(_guarded(app, token) if token else app, listener):
-            shown = f"[{host}]" if ":" in host else host
-            yield f"http://{shown}:{listener.getsockname()[1]}{PATH}"
-
-
-@asynccontextmanager
-async def _running(app: App, listener: socket.socket) -> AsyncIterator[None]:
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are the caller's matter
-
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=int(STOP_S)
-    )
-    server = Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        deadline = asyncio.get_running_loop().time() + START_S
-        while not server.started:
-            if task.done() or asyncio.get_running_loop().time() > deadline:
-                raise SandboxError("the MCP server does not start.", hint="See the log.", kind="mcp")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await asyncio.wait((task,), timeout=2 * STOP_S)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with running(_guarded(app, token) if token else app, listener, failed, ws="none", lifespan="on"):
+            yield url_of(listener, host) + PATH
 
 
 def _guarded(app: App, token: str) -> App:
@@ -149,10 +109,3 @@ def _guarded(app: App, token: str) -> App:
             await app(scope, receive, send)
 
     return guard
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from ...agent.hosting import WorldPool
 from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Taskset
+from ...serving import App, is_local, listening, running, url_of
 from .openenv_application import application
 from .openenv_catalogue import Catalogue
 from .openenv_sessions import Sessions
 
-START_S = 10.0
-STOP_S = 5.0
-
-App = Callable[[Any, Any, Any], Awaitable[None]]
+SETTINGS: dict[str, Any] = {
+    "log_level": "warning",
+    "ws": "websockets-sansio",
+    "ws_per_message_deflate": False,  # messages are small and many
+    "lifespan": "off",
+}
 
 
 @dataclass(frozen=True)
@@ -64,18 +66,15 @@ async def serve_taskset(taskset: Taskset, pool: WorldPool, how: Serving) -> Asyn
         raise ConfigError(f"worlds served at {how.host} could be played by anyone.", hint="Give a token.")
     catalogue = Catalogue(taskset, how.split)
     sessions = Sessions(catalogue, pool, most=how.max_sessions, idle_s=how.idle_s, linger_s=how.linger_s)
-    family = socket.AF_INET6 if ":" in how.host else socket.AF_INET
-    try:
-        listener = socket.create_server((how.host, how.port), family=family)
-    except OSError as error:
-        raise ConfigError(
-            f"worlds cannot be served at {how.host}:{how.port}: {error.strerror}.", hint="Use another port."
-        ) from error
-    with listener:
+    # uvicorn would serve without it, and refuse every player.
+    if importlib.util.find_spec("websockets") is None:
+        raise ConfigError("serving worlds needs websockets.", hint="Install it: pip install 'lamarck-agents[openenv]'")
+    failed = EnvironmentFailure("the OpenEnv server does not start.", hint="See the log.", kind="server")
+    app = _guarded(application(sessions, catalogue), how.token)
+    with listening("worlds", how.host, how.port) as listener:
         try:
-            async with _running(_guarded(application(sessions, catalogue), how.token), listener), _expiring(sessions):
-                shown_host = f"[{how.host}]" if ":" in how.host else how.host
-                yield f"http://{shown_host}:{listener.getsockname()[1]}"
+            async with running(app, listener, failed, **SETTINGS), _expiring(sessions):
+                yield url_of(listener, how.host)
         finally:
             await sessions.close_all()
 
@@ -91,47 +90,6 @@ async def _expiring(sessions: Sessions) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-@asynccontextmanager
-async def _running(app: App, listener: socket.socket) -> AsyncIterator[None]:
-    try:
-        import uvicorn
-        import websockets  # noqa: F401 - uvicorn would serve without it, and refuse every player
-    except ImportError as error:
-        raise ConfigError(
-            f"serving worlds needs {error.name}.", hint="Install it: pip install 'lamarck-agents[openenv]'"
-        ) from error
-
-    class Server(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield  # signals are the caller's matter
-
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,  # messages are small and many
-        lifespan="off",
-        timeout_graceful_shutdown=int(STOP_S),
-    )
-    server = Server(config)
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        deadline = asyncio.get_running_loop().time() + START_S
-        while not server.started:
-            if task.done() or asyncio.get_running_loop().time() > deadline:
-                raise EnvironmentFailure("the OpenEnv server does not start.", hint="See the log.", kind="server")
-            await asyncio.sleep(0.01)
-        yield
-    finally:
-        server.should_exit = True
-        await asyncio.wait((task,), timeout=2 * STOP_S)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -152,11 +110,3 @@ def _guarded(app: App, token: str) -> App:
             await send({"type": "http.response.body", "body": b"a token is needed\n"})
 
     return guard
-
-
-def is_local(host: str) -> bool:
-    """Say whether an address is of this machine alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
