@@ -67,15 +67,7 @@ async def wired(
         stack.push_async_callback(llm.close)
         prompts = Prompts(config.solver.prompts)
         memory = open_memory(config.memory, directory.path, notify)
-        hooks = Hooks()
-        if memory is not None:
-            # In a thread: closing waits for others who use the memory, and those may wait for this loop.
-            stack.push_async_callback(asyncio.to_thread, memory.close)
-            # Weights that cannot be had and keys that are missing are said before the first episode, not in each.
-            await asyncio.to_thread(memory.embedder.embed, ["ready?"])
-            distiller = await build_distiller(config, llm, prompts, memory, stack)
-            learning = config.memory.mode == "learn"
-            hooks = Remembering(memory, prompts, store, distiller=distiller, learning=learning).hooks()
+        hooks = await remembering(config, store, llm, prompts, memory, stack) if memory is not None else Hooks()
         pool = open_pool(
             taskset,
             make=maker(config.taskset.name, config.taskset.options),
@@ -114,6 +106,22 @@ async def wired(
             on_event=on_event,
         )
         yield Wired(runner, tasks, release, replay)
+
+
+async def remembering(
+    config: RunConfig, store: Store, llm: LLM, prompts: Prompts, memory: Memory, stack: AsyncExitStack
+) -> Hooks:
+    """Return the hooks of a memory, which is closed with `stack`.
+
+    Raises:
+        LamarckError: it cannot be used.
+    """
+    # In a thread: closing waits for others who use the memory, and those may wait for this loop.
+    stack.push_async_callback(asyncio.to_thread, memory.close)
+    # Weights that cannot be had and keys that are missing are said before the first episode, not in each.
+    await asyncio.to_thread(memory.embedder.embed, ["ready?"])
+    distiller = await build_distiller(config, llm, prompts, memory, stack)
+    return Remembering(memory, prompts, store, distiller=distiller, learning=config.memory.mode == "learn").hooks()
 
 
 def open_memory(config: MemoryConfig, folder: Path, notify: Notify | None) -> Memory | None:
