@@ -10,7 +10,8 @@ import typer
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
+from ..config_tree import parse_assignment
 from . import options as o
 from .tables import console, print_json
 

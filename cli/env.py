@@ -10,7 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..agent.tasksets import load_taskset, taskset_names
-from ..config import parse_assignment
+from ..config_tree import parse_assignment
 from ..errors import ConfigError
 from . import env_test, serve_env
 from . import options as o

@@ -8,7 +8,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from ..config import parse_assignment
+from ..config_tree import parse_assignment
 from . import options as o
 from .tables import console, print_json
 

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
+from ..config_tree import parse_assignment
 from ..errors import ConfigError
 from ..evals.figures.at_k import usual_ks
 from ..evals.figures.compare import MAX_INFRASTRUCTURE

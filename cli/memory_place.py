@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
 from ..config_memory import MemoryConfig
+from ..config_tree import parse_assignment
 from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from . import options as o

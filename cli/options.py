@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
+from ..config_tree import parse_assignment
 from ..evals.baselines import baseline
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; flags win over it.")]

@@ -13,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
+from ..config_tree import parse_assignment
 from ..errors import ConfigError, SandboxError
 from ..sandboxes.choose import make_backend
 from ..sandboxes.result import ExecResult

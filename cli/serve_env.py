@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..agent.tasksets import load_taskset, maker, open_pool
-from ..config import parse_assignment
+from ..config_tree import parse_assignment
 from . import options as o
 from .tables import print_json
 

@@ -14,7 +14,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ..config import RunConfig, parse_assignment
+from ..config import RunConfig
+from ..config_tree import parse_assignment
 from ..core import Task, ToolCall
 from ..errors import ConfigError
 from ..tools.toolset import GROUP, Toolset

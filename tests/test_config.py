@@ -5,7 +5,8 @@ import tomllib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lamarck.config import RunConfig, parse_assignment, place
+from lamarck.config import RunConfig
+from lamarck.config_tree import parse_assignment, place
 from lamarck.errors import ConfigError
 
 TEXT = st.text(max_size=20)

@@ -13,7 +13,8 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from ... import __version__
-from ...config import RunConfig, TasksetConfig, place
+from ...config import RunConfig, TasksetConfig
+from ...config_tree import place
 from ...core import Release, Task, Wire, content_id
 from ...errors import ConfigError, StoreError
 from ...rundir import FREE, flatten
