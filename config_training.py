@@ -1,0 +1,159 @@
+"""TrainConfig: what a training stage is made of; saved as `train.toml` beside what it made."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from .config_tree import Tree
+from .section import Section
+
+
+class SamplesConfig(Section):
+    """Which stored attempts are trained on, and in which form."""
+
+    rows: Literal["episode", "step"] = "episode"
+    """One row for as much of an episode as goes on without a break, or one row per answer."""
+    splits: tuple[str, ...] = ("train",)
+    """Only attempts at tasks of these splits; attempts at others are left out and counted. Empty takes every split."""
+    tasks: tuple[str, ...] = ()
+    """Only attempts at these task ids; all if empty."""
+    strip_recalled: bool = False
+    """Take what was recalled from memory out of the prompts, so that the weights learn to do without it."""
+    max_tokens: int = Field(default=2048, gt=1)
+    """Longest row. Longer ones are left out and counted, never cut."""
+
+
+class AdapterConfig(Section):
+    """The low-rank adapter that is trained (LoRA, Hu et al. 2021)."""
+
+    rank: int = Field(default=16, gt=0)
+    """Inner dimension."""
+    alpha: float = Field(default=32.0, gt=0.0)
+    """Scale: the update is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the adapter's inputs that are dropped while training."""
+    targets: str | tuple[str, ...] = "all-linear"
+    """Layers that get one, in the words of peft."""
+
+
+class OptimizerConfig(Section):
+    """How the weights are moved."""
+
+    learning_rate: float | None = Field(default=None, gt=0.0)
+    """None takes the kind's own: 2e-4 for sft, 2e-5 for dpo and kto, 2e-5 for grpo (all of them for adapters)."""
+    epochs: float = Field(default=1.0, gt=0.0)
+    """Passes over the rows."""
+    max_steps: int = Field(default=-1, ge=-1)
+    """Updates at most; -1 sets no limit."""
+    batch: int = Field(default=2, gt=0)
+    """Rows that go through the model at once."""
+    accumulate: int = Field(default=4, gt=0)
+    """Batches per update."""
+    warmup: float = Field(default=0.03, ge=0.0, lt=1.0)
+    """Share of the updates over which the learning rate rises."""
+    schedule: Literal["constant", "linear", "cosine"] = "cosine"
+    """How the learning rate falls after that."""
+    weight_decay: float = Field(default=0.0, ge=0.0)
+    """AdamW's decay."""
+    clip: float = Field(default=1.0, gt=0.0)
+    """Largest norm of a gradient."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Number format of the weights; `auto` is bfloat16 on a GPU that has it, else float32."""
+    threads: int | None = Field(default=None, gt=0)
+    """CPU threads of torch; None leaves them as they are."""
+    gradient_checkpointing: bool = False
+    """Less memory for more time."""
+
+
+class GRPOSettings(Section):
+    """Reinforcement over stored or fresh attempts."""
+
+    credit: str = "gigpo"
+    """Estimator of the advantages: grpo, dr_grpo, rloo, step_return, reinforce++, gigpo, gigpo_std, progress, hae,
+    attribution (`lamarck train inspect` shows them side by side)."""
+    credit_options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the estimator, for example gamma."""
+    rewards: dict[str, float] = Field(default_factory=lambda: {"environment": 1.0})
+    """Reward functions by name with their weights; their sum is the reward. Those that speak of steps are given to
+    the step, the others to the last one."""
+    loss: str = "dapo"
+    """TRL's loss type: grpo, dapo, bnpo, dr_grpo, cispo, sapo, luspo, vespo."""
+    beta: float = Field(default=0.0, ge=0.0)
+    """Weight of the KL divergence from the model that training starts from; 0 loads no reference."""
+    clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
+    """How far below 1 the ratio counts."""
+    clip_high: float | None = Field(default=0.28, gt=0.0)
+    """How far above 1 the ratio counts; None is as `clip_low`. 0.28 is DAPO's."""
+    ratio: Literal["token", "sequence"] = "token"
+    """Importance ratio per token, or one per row (GSPO)."""
+    packing: bool = True
+    """Compute beginnings that rows share only once."""
+    pick_groups: bool = True
+    """Leave out groups whose attempts all got the same: they have no advantage (DAPO)."""
+    agreement: float = Field(default=0.5, gt=0.0)
+    """Refuse to train when log-probabilities of the same policy, as sampled and as computed here, differ by more than
+    this at the mean, in nats."""
+
+
+class ReplayConfig(Section):
+    """Training on what older policies did (kind grpo)."""
+
+    staleness: int | None = Field(default=None, ge=0)
+    """Leave out rows sampled more than this many policies ago; None takes all."""
+    truncate: float = Field(default=2.0, gt=0.0)
+    """Largest importance weight of a row."""
+    trust: float | None = Field(default=None, gt=0.0)
+    """Leave out rows whose mean log-ratio is beyond this, in nats; None takes all."""
+    self_imitation: float = Field(default=0.0, ge=0.0)
+    """Weight of replayed good attempts (SPEAR); 0 replays none."""
+    patches: int = Field(default=0, ge=0)
+    """Semi-online replay of expert attempts (UI-S1): steps at which the expert's action may stand in for the model's."""
+    resample: int | None = Field(default=None, gt=1)
+    """Keep this many attempts of each group, the cleanest successes first (rStar2-Agent); None keeps all."""
+
+
+class LiveConfig(Section):
+    """Fresh attempts in turn with training (kind grpo with --live)."""
+
+    rounds: int = Field(default=0, ge=0)
+    """Rounds of collecting and training; 0 trains on what is stored only."""
+    tasks: int = Field(default=8, gt=0)
+    """Tasks per round."""
+    samples: int = Field(default=4, gt=1)
+    """Attempts at each."""
+    fresh: float = Field(default=1.0, gt=0.0, le=1.0)
+    """Share of fresh rows in a round; the rest is replayed from the stores."""
+
+
+class TrainConfig(Tree):
+    """Everything a training stage needs to be repeated."""
+
+    kind: Literal["sft", "dpo", "kto", "grpo"]
+    """Imitate successes, prefer better siblings, push good and bad answers apart, or reinforce by advantage."""
+    stores: tuple[str, ...] = ()
+    """Run directories, or files made by `lamarck export`."""
+    model: str = "embedded"
+    """Base model: `embedded`, or a folder that transformers can load."""
+    start: str | None = None
+    """Folder of an adapter to train further; None starts a new one."""
+    samples: SamplesConfig = SamplesConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    beta: float = Field(default=0.1, gt=0.0)
+    """How close dpo and kto stay to the model that training starts from."""
+    grpo: GRPOSettings = GRPOSettings()
+    replay: ReplayConfig = ReplayConfig()
+    live: LiveConfig = LiveConfig()
+    validate_share: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Share of the tasks held back to measure the loss on (by a hash of the task id, so that siblings stay together);
+    it decides which checkpoint is best. 0 holds back none, and the best is the last."""
+    save_steps: int = Field(default=50, gt=0)
+    """A checkpoint after this many updates."""
+    keep: int = Field(default=2, gt=0)
+    """Checkpoints kept."""
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ("tensorboard",)
+    """Where curves are written; TensorBoard files lie in `logs/`."""
+    seed: int = 0
+    """Seed of the adapter's first weights and of the order of the rows."""
