@@ -109,7 +109,7 @@ class ReplayConfig(Section):
     self_imitation: float = Field(default=0.0, ge=0.0)
     """Weight of replayed good attempts (SPEAR); 0 replays none."""
     patches: int = Field(default=0, ge=0)
-    """Semi-online replay of expert attempts (UI-S1): steps at which the expert's action may stand in for the model's."""
+    """Semi-online replay of expert attempts (UI-S1): how often the expert's action may stand in for the model's."""
     resample: int | None = Field(default=None, gt=1)
     """Keep this many attempts of each group, the cleanest successes first (rStar2-Agent); None keeps all."""
 
