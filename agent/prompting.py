@@ -7,6 +7,7 @@ that a model's prefix cache holds for most steps.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -32,6 +33,8 @@ NAMES = (
     "distil",
     "same",
 )
+SO_FAR = "What you did so far:"
+LEFT_OUT = "({} earlier steps are left out)"
 LINE = 100
 """Longest action and longest result, in characters, that a summary line keeps."""
 
@@ -133,6 +136,17 @@ def build_messages(
     return tuple(messages)
 
 
+def steps_shown(messages: Sequence[Message]) -> int:
+    """Return how many decisions went before this prompt, whether they stand in it in full, as a line, or not at all."""
+    in_full = sum(message.role == "assistant" for message in messages)
+    _, found, after = messages[1].content.partition(f"\n\n{SO_FAR}\n") if len(messages) > 1 else ("", "", "")
+    if not found:
+        return in_full
+    lines = after.split("\n\n")[0].splitlines()
+    dropped = re.match(re.escape(LEFT_OUT).replace(r"\{\}", r"(\d+)"), lines[0])
+    return in_full + sum(line.startswith("- ") for line in lines) + (int(dropped[1]) if dropped else 0)
+
+
 def act_tool(admissible: Sequence[str] | None) -> ToolSpec:
     """Return the tool by which a model with native tool calling acts."""
     action: dict[str, object] = {
@@ -177,8 +191,8 @@ def _exchange(turn: Turn, observation: str, protocol: str, number: int) -> list[
 def _summary(history: History) -> str:
     if not history["summary"]:
         return ""
-    before = f"({history['dropped']} earlier steps are left out)\n" if history["dropped"] else ""
-    return "\n\nWhat you did so far:\n" + before + "\n".join(history["summary"])
+    before = LEFT_OUT.format(history["dropped"]) + "\n" if history["dropped"] else ""
+    return f"\n\n{SO_FAR}\n{before}" + "\n".join(history["summary"])
 
 
 def _line(turn: Turn) -> str:

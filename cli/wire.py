@@ -13,6 +13,7 @@ from pathlib import Path
 from ..agent.checkpoints import open_checkpoints
 from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
 from ..agent.events import Event, RunResult
+from ..agent.expert import ExpertLLM
 from ..agent.hooks import Hooks
 from ..agent.llms import build_llm
 from ..agent.prompting import Prompts
@@ -25,6 +26,7 @@ from ..config import RunConfig, TasksetConfig
 from ..config_memory import MemoryConfig
 from ..core import Release, Sampling, Task
 from ..errors import ConfigError
+from ..evals.demonstrations import demonstrate
 from ..evals.figures.contents import folder_name
 from ..evals.figures.evaluation import FILE, NEW_MEMORY, Described, Evaluation, record
 from ..memory.bank import Memory
@@ -63,7 +65,7 @@ async def wired(
     taskset = load_taskset(config.taskset.name, config.taskset.options)
     tasks = select(taskset, config.taskset)
     async with AsyncExitStack() as stack:
-        llm = build_llm(config.model, notify)
+        llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify)
         stack.push_async_callback(llm.close)
         prompts = Prompts(config.solver.prompts)
         memory = open_memory(config.memory, directory.path, notify)
@@ -169,6 +171,21 @@ async def collect(
         result = await parts.runner.run(parts.tasks)
         result.replays = parts.replay.usage
         return result
+
+
+def expert(taskset: Taskset, tasks: Sequence[Task]) -> LLM:
+    """Return the player that demonstrates how each task is solved.
+
+    Raises:
+        ConfigError: (when a task is played) nothing says how.
+    """
+    known = {task.id: task for task in tasks}
+
+    def plan(session: str) -> Sequence[str]:
+        task, sample = session.partition("/")[2].rsplit("/", 1)
+        return demonstrate(taskset, known[task], int(sample))
+
+    return ExpertLLM(plan)
 
 
 def select(taskset: Taskset, config: TasksetConfig) -> Sequence[Task]:
