@@ -48,6 +48,8 @@ def searching(game: Game, draw: random.Random, most: int) -> tuple[str, ...]:
     """Return the walkthrough with places looked into before each thing that has to be found."""
     engine, made = Engine(game), list[str]()
     engine.reset()
+    # Places the walkthrough needs are not looked into beforehand: a third visit with nothing new counts as a loop.
+    needed = {command.removeprefix("go to ") for command in game.walkthrough}
     seen = set[str]()
 
     def give(command: str) -> None:
@@ -59,7 +61,7 @@ def searching(game: Game, draw: random.Random, most: int) -> tuple[str, ...]:
         if place != command:
             sought = _sought(game, game.walkthrough[number + 1 :])
             if sought and place not in seen:
-                vain = [name for name in _without(game, sought) if name not in seen and name != place]
+                vain = [name for name in _without(game, sought) if name not in seen | needed]
                 for name in draw.sample(vain, draw.randint(0, min(most, len(vain)))):
                     give(f"go to {name}")
                     if (door := f"open {name}") in engine.admissible():
