@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from .config_memory import MemoryConfig
 from .config_tools import SandboxConfig, ToolsConfig
 from .config_tree import Tree
+from .config_vllm import VllmConfig
 from .section import Section
 
 
@@ -36,7 +37,10 @@ class ModelConfig(Section):
     """Which model decides, and how it is asked."""
 
     name: str = "embedded"
-    """`embedded`, `random`, `first`, `follower`, `scripted:FILE`, or any litellm model name (`openai/gpt-...`)."""
+    """`embedded`, `embedded:FOLDER`, `vllm:FOLDER` (or a hub's name), `random`, `first`, `follower`, `scripted:FILE`,
+    or any litellm model name (`openai/gpt-...`)."""
+    adapter: str | None = None
+    """Folder of an adapter that `lamarck train` made, on this model."""
     api_base: str | None = None
     """URL of an OpenAI-compatible server, for local servers and vLLM."""
     api_key_env: str | None = None
@@ -57,6 +61,8 @@ class ModelConfig(Section):
     """How a server is made to choose among given strings."""
     threads: int | None = Field(default=None, gt=0)
     """CPU threads of the embedded model; None leaves it to torch."""
+    vllm: VllmConfig = VllmConfig()
+    """How the server of `vllm:` is started."""
 
 
 class SolverConfig(Section):

@@ -72,12 +72,17 @@ class GRPOSettings(Section):
 
     credit: str = "gigpo"
     """Estimator of the advantages: grpo, dr_grpo, rloo, step_return, reinforce++, gigpo, gigpo_std, progress, hae,
-    attribution (`lamarck train inspect` shows them side by side)."""
+    attribution (`lamarck train inspect` shows them side by side), or your own as module:Class."""
     credit_options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of the estimator, for example gamma."""
     rewards: dict[str, float] = Field(default_factory=lambda: {"environment": 1.0})
-    """Reward functions by name with their weights; their sum is the reward. Those that speak of steps are given to
-    the step, the others to the last one."""
+    """Reward functions by name with their weights; their sum is the reward. Those that speak of steps (environment,
+    invalid_actions, format, process) are given to the step, the others (outcome, length, verifier, verifier_backward,
+    verifier_forward, tool_use, tool_calls, par, and your own as module:name) to the last one."""
+    reward_options: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
+    """Keyword arguments of the reward functions, by their name; `length` needs `most` and `buffer`, in tokens."""
+    reward_bounds: tuple[float, float] | None = None
+    """Lowest and highest reward of a whole attempt; what is over is taken off its last step. None sets no bounds."""
     loss: str = "dapo"
     """TRL's loss type: grpo, dapo, bnpo, dr_grpo, cispo, sapo, luspo, vespo."""
     beta: float = Field(default=0.0, ge=0.0)
@@ -86,12 +91,16 @@ class GRPOSettings(Section):
     """How far below 1 the ratio counts."""
     clip_high: float | None = Field(default=0.28, gt=0.0)
     """How far above 1 the ratio counts; None is as `clip_low`. 0.28 is DAPO's."""
+    clip_stripped: float | None = Field(default=0.6, gt=0.0)
+    """The same for rows that lost what was recalled, whose ratio has further to go; 0.6 is AgentEvolver's, None is as
+    in other rows."""
     ratio: Literal["token", "sequence"] = "token"
     """Importance ratio per token, or one per row (GSPO)."""
     packing: bool = True
     """Compute beginnings that rows share only once."""
     pick_groups: bool = True
-    """Leave out groups whose attempts all got the same: they have no advantage (DAPO)."""
+    """Leave out groups whose attempts all got the same: they have no advantage (DAPO). Only with estimators that
+    compare the attempts of a group."""
     agreement: float = Field(default=0.5, gt=0.0)
     """Refuse to train when log-probabilities of the same policy, as sampled and as computed here, differ by more than
     this at the mean, in nats."""
@@ -102,29 +111,35 @@ class ReplayConfig(Section):
 
     staleness: int | None = Field(default=None, ge=0)
     """Leave out rows sampled more than this many policies ago; None takes all."""
+    weights: Literal["row", "token"] = "row"
+    """One importance weight for a row, the geometric mean over its tokens, or one for each token."""
     truncate: float = Field(default=2.0, gt=0.0)
-    """Largest importance weight of a row."""
+    """Largest importance weight."""
     trust: float | None = Field(default=None, gt=0.0)
     """Leave out rows whose mean log-ratio is beyond this, in nats; None takes all."""
     self_imitation: float = Field(default=0.0, ge=0.0)
-    """Weight of replayed good attempts (SPEAR); 0 replays none."""
-    patches: int = Field(default=0, ge=0)
-    """Semi-online replay of expert attempts (UI-S1): how often the expert's action may stand in for the model's."""
+    """Weight that replayed good attempts of earlier rounds reach in the last one (SPEAR, live rounds only); 0 replays
+    none."""
+    patches: int = Field(default=0, ge=-1)
+    """Semi-online replay of expert attempts (UI-S1): how often in an attempt the expert's action may stand in for the
+    model's; -1 sets no limit."""
     resample: int | None = Field(default=None, gt=1)
     """Keep this many attempts of each group, the cleanest successes first (rStar2-Agent); None keeps all."""
 
 
 class LiveConfig(Section):
-    """Fresh attempts in turn with training (kind grpo with --live)."""
+    """Fresh attempts in turn with training (kind grpo)."""
 
     rounds: int = Field(default=0, ge=0)
     """Rounds of collecting and training; 0 trains on what is stored only."""
     tasks: int = Field(default=8, gt=0)
-    """Tasks per round."""
+    """Tasks that are played at once; also how many of them must teach something before the round trains."""
+    asks: int = Field(default=10, gt=0)
+    """How often more tasks are played in a round while too few teach something (DAPO); 1 takes what comes first."""
     samples: int = Field(default=4, gt=1)
     """Attempts at each."""
     fresh: float = Field(default=1.0, gt=0.0, le=1.0)
-    """Share of fresh rows in a round; the rest is replayed from the stores."""
+    """Share of fresh rows in a round; the rest is drawn from the stores and from earlier rounds."""
 
 
 class TrainConfig(Tree):

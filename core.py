@@ -206,6 +206,9 @@ class Step(Wire):
     """Ids of the memory items that stood in the prompt."""
     withheld: tuple[str, ...] = ()
     """Ids of the items that were chosen and, by lot, left out of the prompt to measure what they add."""
+    recalled_text: str = ""
+    """What memory had added to the prompt, as it stood there, so that training can take it out again; empty where
+    nothing was added, and in steps of versions that did not keep it."""
     role: str = "solver"
     segment: int = 0
     """Sub-goal or macro-action this step belongs to."""

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,30 +52,45 @@ def export_trajectories(store: Store, path: str | Path, **wanted: Any) -> int:
     """
     path = Path(path)
     write = _writer(path)
+    with whole_file(path) as temporary:
+        return write(store.trajectories(**wanted), temporary)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a place to write to, which becomes `path` at the end, or is removed if anything goes wrong.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with boundary(StoreError, f"cannot write {path}", OSError):
-            count = write(store.trajectories(**wanted), temporary)
+            yield temporary
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    return count
 
 
-def import_trajectories(store: Store, path: str | Path) -> ImportReport:
+def import_trajectories(
+    store: Store, path: str | Path, read: Callable[[str | bytes], Trajectory] | None = None
+) -> ImportReport:
     """Read trajectories into a store. What is there already is left alone; what is broken is named, the rest taken.
+
+    Args:
+        store: where to.
+        path: the file.
+        read: makes a trajectory of one entry, or raises ValueError; `read_trajectory` if not given.
 
     Raises:
         ConfigError: the file is missing or of another kind.
     """
     path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}.")
     report = ImportReport()
-    for number, text in _reader(path):
+    for number, text in entries(path):
         try:
-            fresh = store.finish(read_trajectory(text))
-        except (ValueError, StoreError) as error:
+            fresh = store.finish((read or read_trajectory)(text))
+        except (ValueError, OverflowError, RecursionError, StoreError) as error:
             report.refused.append(f"{path}, entry {number}: {why(error)}")
             continue
         report.new += fresh
@@ -142,7 +158,14 @@ def _row(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _reader(path: Path) -> Iterator[tuple[int, str | bytes]]:
+def entries(path: Path) -> Iterator[tuple[int, str | bytes]]:
+    """Yield the entries of a file with their numbers: lines that are not empty, or rows of a Parquet file.
+
+    Raises:
+        ConfigError: the file is missing, unreadable, or of another kind.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}.")
     if path.suffix == ".parquet":
         _, pq = _parquet()
         with boundary(ConfigError, f"{path} is no Parquet file of trajectories", OSError, ValueError, KeyError):
@@ -173,4 +196,4 @@ def why(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False, include_input=False)[0]
         return f"{'.'.join(str(part) for part in first['loc']) or 'entry'}: {first['msg'].lower()}"
-    return str(error).splitlines()[0]
+    return (str(error).splitlines() or [type(error).__name__])[0]

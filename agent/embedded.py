@@ -1,10 +1,9 @@
-"""The embedded model: SmolLM2-135M-Instruct on this machine's processor, behind the same door as any other."""
+"""A model in this process, SmolLM2-135M-Instruct where no other is named, behind the same door as any other."""
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
 import math
 import random
 import time
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
-from ..errors import ModelError, boundary
+from ..errors import ModelError
+from .embedded_load import load_model
 from .packed import PackedScorer, Scored
 
 T = TypeVar("T")
@@ -24,7 +24,8 @@ class EmbeddedLLM:
     """A transformers model in this process. All of torch runs in one thread of its own, one call after the other.
 
     Args:
-        folder: the model's folder, as `models_cache.pull` returns it.
+        folder: the model's folder, as `models_cache.pull` returns it or transformers saves one.
+        adapter: folder of an adapter that was trained on exactly these weights; it is added into them.
         threads: CPU threads of torch; None leaves them as they are.
         dtype: `auto` times both once and takes the faster: bfloat16 is several times faster than float32 on a
             processor with instructions for it, and several times slower on one without.
@@ -37,6 +38,7 @@ class EmbeddedLLM:
         self,
         folder: str | Path,
         *,
+        adapter: str | Path | None = None,
         threads: int | None = None,
         dtype: Literal["auto", "bfloat16", "float32"] = "auto",
         score_kind: Literal["mean_logprob", "sum_logprob"] = "mean_logprob",
@@ -44,7 +46,8 @@ class EmbeddedLLM:
         sessions: int = 8,
     ) -> None:
         self.folder = Path(folder)
-        self.name = self.folder.name
+        self.adapter = Path(adapter) if adapter is not None else None
+        self.name = self.folder.resolve().name
         self._threads = threads
         self.dtype: str = dtype
         self._score_kind, self._score_end = score_kind, score_end
@@ -99,6 +102,14 @@ class EmbeddedLLM:
         if self._scorer is not None:
             self._executor.submit(self._scorer.forget, session)
 
+    def ready(self) -> None:
+        """Load the weights now, so that what is wrong with them is said before the first question.
+
+        Raises:
+            ConfigError, ModelError: see `load`.
+        """
+        self._executor.submit(self.load).result()
+
     async def close(self) -> None:
         """End the model's thread and let go of the weights."""
         self._executor.shutdown(wait=True)
@@ -114,25 +125,18 @@ class EmbeddedLLM:
         """Load the weights, once.
 
         Raises:
+            ConfigError: there is no adapter, it is damaged, or it was trained on other weights.
             ModelError: the folder holds no readable model.
         """
         if self._scorer is None:
             import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-            from transformers.utils import logging
 
-            logging.set_verbosity_error()
-            logging.disable_progress_bar()
             if self._threads is not None:
                 torch.set_num_threads(self._threads)
-            self.dtype = faster_dtype() if self.dtype == "auto" else self.dtype
-            with boundary(ModelError, f"cannot load model {self.folder}", OSError, ValueError, RuntimeError):
-                self._tokenizer = AutoTokenizer.from_pretrained(self.folder)
-                model = AutoModelForCausalLM.from_pretrained(self.folder, dtype=getattr(torch, self.dtype))
-            model.eval()
-            self._context = int(model.config.max_position_embeddings)
-            self.policy_version = _weights_id(self.folder)
-            self._scorer = PackedScorer(model, sessions=self._sessions)
+            loaded = load_model(self.folder, self.adapter, self.dtype)
+            self.dtype, self.policy_version = loaded.dtype, loaded.version
+            self._tokenizer, self._context = loaded.tokenizer, loaded.context
+            self._scorer = PackedScorer(loaded.model, sessions=self._sessions)
         return self._scorer
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
@@ -247,30 +251,3 @@ def _draw(logits: Any, sampling: Sampling, generator: Any) -> int:
         outside = ordered.cumsum(-1) - ordered >= sampling.top_p
         probabilities[order[outside]] = 0.0
     return int(torch.multinomial(probabilities, 1, generator=generator))
-
-
-def faster_dtype() -> Literal["bfloat16", "float32"]:
-    """Return the number format in which this machine multiplies matrices of the model's size faster."""
-    import torch
-
-    seconds: dict[str, float] = {}
-    for dtype in ("float32", "bfloat16"):
-        left = torch.ones((64, 576), dtype=getattr(torch, dtype))
-        right = torch.ones((576, 1536), dtype=getattr(torch, dtype))
-        laps = []
-        for _ in range(6):
-            clock = time.perf_counter()
-            left @ right
-            laps.append(time.perf_counter() - clock)
-        seconds[dtype] = min(laps)
-    return "bfloat16" if seconds["bfloat16"] < seconds["float32"] else "float32"
-
-
-def _weights_id(folder: Path) -> str:
-    """Return 12 hex digits that name the weights."""
-    digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()[:12]

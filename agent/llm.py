@@ -10,9 +10,20 @@ from typing import Any, Literal
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
 from ..errors import ModelError
-from .llm_choice import chosen_index, listing, mean_logprob_of, schema_of
-from .llm_convert import read_prompt_tokens, read_text, read_tokens, read_tool_calls, read_usage, to_messages, to_tools
+from .llm_choice import chosen_index, listing, schema_of
+from .llm_convert import (
+    read_policy,
+    read_prompt_tokens,
+    read_text,
+    read_tokens,
+    read_tool_calls,
+    read_usage,
+    to_messages,
+    to_tools,
+)
 from .llm_errors import name_error
+from .llm_gate import Gate
+from .llm_score import Measuring
 from .retry import Backoff, Transient, with_retries
 
 ChoiceMode = Literal["auto", "structured", "json", "score", "text"]
@@ -25,6 +36,7 @@ class LiteLLM:
         name: litellm's name of the model.
         api_base: URL of an OpenAI-compatible server.
         api_key_env: environment variable with the key, where litellm's usual one is not meant.
+        api_key: the key itself, of a server that was started with one.
         max_concurrency: calls at once; further ones wait.
         timeout_s: longest wait for one try, in seconds.
         retries: tries after the first, for outages, 429 and 5xx.
@@ -32,6 +44,7 @@ class LiteLLM:
         choice_mode: how `choose` is done: `structured` (vLLM's choice decoding), `json` (a JSON schema with an
             enum), `score` (log-probabilities of each option, from servers that give those of prompts), `text` (ask,
             and match the answer), `auto` (structured for vLLM, json where litellm knows it, else text).
+        measure_alone: ask for log-probabilities of given answers with nothing else under way; see `VllmServer.fragile`.
         price: (USD per prompt token, USD per completion token) for models litellm has no price for.
     """
 
@@ -41,20 +54,25 @@ class LiteLLM:
         *,
         api_base: str | None = None,
         api_key_env: str | None = None,
+        api_key: str | None = None,
         max_concurrency: int = 8,
         timeout_s: float = 60.0,
         retries: int = 4,
         backoff_s: float = 0.5,
         choice_mode: ChoiceMode = "auto",
+        measure_alone: bool = False,
         price: tuple[float, float] | None = None,
     ) -> None:
         self.name = name
         self._api_base = api_base
         self._api_key_env = api_key_env
-        self._gate = asyncio.Semaphore(max_concurrency)
+        self._api_key = api_key
+        self._gate = Gate(max_concurrency)
         self._timeout_s = timeout_s
         self._backoff = Backoff(retries=retries, base_s=backoff_s)
         self._mode = choice_mode
+        self._measuring = Measuring(self._ask)
+        self._measure_alone = measure_alone
         self._price = price
 
     def check(self) -> None:
@@ -120,7 +138,8 @@ class LiteLLM:
         sampling = sampling or Sampling()
         mode = self._resolve_mode()
         if mode == "score":
-            return await self._score(messages, options, sampling)
+            first = self._complete(messages, Sampling(max_tokens=1), {"extra_body": {"return_token_ids": True}})
+            return await self._measuring.score(first, messages, options, sampling)
         extra: dict[str, Any] = {}
         asked = list(messages)
         if mode == "structured":
@@ -146,7 +165,8 @@ class LiteLLM:
                 hint="Try solver.protocol=text.",
                 kind="no_choice",
             )
-        return reply.model_copy(update={"text": options[chosen], "choice": Choice(index=chosen)})
+        reply = reply.model_copy(update={"text": options[chosen], "choice": Choice(index=chosen)})
+        return await self._measuring.measured(reply, messages, sampling) if mode == "structured" else reply
 
     def end_session(self, session: str) -> None:
         """Servers keep their own caches."""
@@ -173,7 +193,7 @@ class LiteLLM:
             **self._address(),
             **extra,
         }
-        if sampling.logprobs and self.name.startswith("hosted_vllm/"):
+        if sampling.logprobs and self._vllm:
             body = {"return_token_ids": True, **request.get("extra_body", {})}
             request["extra_body"] = body
         started = time.perf_counter()
@@ -186,6 +206,7 @@ class LiteLLM:
         if message is None:
             raise ModelError(f"model {self.name} answered without a choice.", kind="bad_reply")
         ids, logprobs = read_tokens(choices[0])
+        model, version = read_policy(response, self.name)
         return Reply(
             text=read_text(message),
             tool_calls=read_tool_calls(message),
@@ -194,47 +215,31 @@ class LiteLLM:
             token_ids=ids,
             logprobs=logprobs,
             usage=read_usage(response, self._cost(response)),
-            model=str(getattr(response, "model", None) or self.name),
-            policy_version=str(getattr(response, "system_fingerprint", None) or getattr(response, "model", "") or ""),
+            model=model,
+            policy_version=version,
             seconds=seconds,
         )
 
-    async def _score(self, messages: Sequence[Message], options: Sequence[str], sampling: Sampling) -> Reply:
-        """Score each option by the log-probabilities a vLLM server gives for a prompt that ends in it."""
-        started = time.perf_counter()
+    async def _ask(self, messages: Sequence[Message], extra: Mapping[str, Any]) -> tuple[Any, Usage]:
+        """Ask for one token and return all that came with it."""
+        request = {
+            "model": self.name,
+            "messages": to_messages(messages),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "timeout": self._timeout_s,
+            "num_retries": 0,
+            **self._address(),
+            **extra,
+        }
+        response = await self._call("acompletion", request, alone=self._measure_alone)
+        return response, read_usage(response, self._cost(response))
 
-        async def one(option: str) -> tuple[float, Usage]:
-            asked = [*to_messages(messages), {"role": "assistant", "content": option}]
-            body = {"prompt_logprobs": 0, "add_generation_prompt": False, "continue_final_message": True}
-            request = {
-                "model": self.name,
-                "messages": asked,
-                "max_tokens": 1,
-                "temperature": 0.0,
-                "timeout": self._timeout_s,
-                "num_retries": 0,
-                "extra_body": body,
-                **self._address(),
-            }
-            response = await self._call("acompletion", request)
-            return mean_logprob_of(response, option), read_usage(response, self._cost(response))
-
-        scored = await asyncio.gather(*(one(option) for option in options))
-        scores = [score for score, _ in scored]
-        index = max(range(len(scores)), key=scores.__getitem__)
-        return Reply(
-            text=options[index],
-            choice=Choice(index=index, scores=tuple(scores), score_kind="mean_logprob"),
-            usage=sum((usage for _, usage in scored), Usage()),
-            model=self.name,
-            seconds=time.perf_counter() - started,
-        )
-
-    async def _call(self, function: str, request: Mapping[str, Any]) -> Any:
+    async def _call(self, function: str, request: Mapping[str, Any], *, alone: bool = False) -> Any:
         litellm = await asyncio.to_thread(_litellm)
 
         async def once() -> Any:
-            async with self._gate:
+            async with self._gate.alone() if alone else self._gate.one():
                 try:
                     return await asyncio.wait_for(getattr(litellm, function)(**request), self._timeout_s)
                 except TimeoutError:
@@ -251,15 +256,19 @@ class LiteLLM:
         if self._api_base is not None:
             address["api_base"] = self._api_base
             # Local servers take any key, but the client insists on one.
-            address["api_key"] = "none"
+            address["api_key"] = self._api_key or "none"
         if self._api_key_env is not None:
             address["api_key"] = os.environ.get(self._api_key_env, "")
         return address
 
+    @property
+    def _vllm(self) -> bool:
+        return self.name.startswith("hosted_vllm/")
+
     def _resolve_mode(self) -> ChoiceMode:
         if self._mode != "auto":
             return self._mode
-        if self.name.startswith("hosted_vllm/"):
+        if self._vllm:
             return "structured"
         return "json" if _litellm().supports_response_schema(model=self.name) else "text"
 

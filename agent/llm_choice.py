@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..core import Message
-from ..errors import ModelError
 from .actions import clean, match_admissible, parse_action
 
 
@@ -44,29 +43,3 @@ def chosen_index(text: str, options: Sequence[str]) -> int | None:
         if match is not None and match in options:
             return list(options).index(match)
     return None
-
-
-def mean_logprob_of(response: Any, option: str) -> float:
-    """Return the mean log-probability of the last tokens of a prompt, those that spell `option`.
-
-    Raises:
-        ModelError: the server gave no log-probabilities of the prompt.
-    """
-    rows = getattr(response, "prompt_logprobs", None)
-    if rows is None:
-        fields = getattr(response, "provider_specific_fields", None) or {}
-        rows = fields.get("prompt_logprobs") if isinstance(fields, Mapping) else None
-    if not rows:
-        raise ModelError(
-            "the server gives no prompt_logprobs.",
-            hint="Set model.choice_mode to structured or text.",
-            kind="bad_reply",
-        )
-    left, values = len(option), []
-    for row in reversed(rows):
-        best = next(iter((row or {}).values()), None)
-        if best is None or left <= 0:
-            break
-        values.append(float(best["logprob"]))
-        left -= max(1, len(str(best.get("decoded_token") or "x")))
-    return sum(values) / len(values) if values else -1e9

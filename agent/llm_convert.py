@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from ..core import Message, ToolCall, ToolSpec, Usage
 
 LONGEST_TEXT = 1_000_000
 """Characters of an answer that are kept."""
+LABEL = re.compile(r"(.+)@([0-9a-f]{12}(?:\+[0-9a-f]{12})?)")
+"""Name of a model that says which weights it has: what our own vLLM servers go by."""
 
 
 def to_messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -96,6 +99,20 @@ def read_tokens(choice: Any) -> tuple[tuple[int, ...], tuple[float, ...]]:
 def read_prompt_tokens(response: Any) -> tuple[int, ...]:
     """Return the prompt's token ids where the server gave them (vLLM: `prompt_token_ids`)."""
     return tuple(int(i) for i in _extra(response, "prompt_token_ids") or ())
+
+
+def read_policy(response: Any, asked: str) -> tuple[str, str]:
+    """Return the model's name and the version of the policy that answered.
+
+    vLLM's `system_fingerprint` is that of the server and its settings, the same for all adapters, so it is not looked
+    at; others' changes with what answers.
+    """
+    name = str(getattr(response, "model", None) or asked).removeprefix("hosted_vllm/")
+    labelled = LABEL.fullmatch(name)
+    if labelled is not None:
+        return labelled[1], labelled[2]
+    fingerprint = None if asked.startswith("hosted_vllm/") else getattr(response, "system_fingerprint", None)
+    return name, str(fingerprint or name)
 
 
 def read_usage(response: Any, cost_usd: float) -> Usage:

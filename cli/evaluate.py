@@ -18,6 +18,7 @@ from ..evals.figures.curves import WINDOW
 from ..evals.figures.differences import differences
 from ..evals.figures.evaluation import Described, Evaluation
 from ..rundir import RunDirectory
+from ..weights import read_manifest
 from . import options as o
 from .evaluate_report import Asked, Report
 from .play import play, prepare, sentence
@@ -34,6 +35,7 @@ def evaluate(
     data: o.Data = None,
     limit: o.Limit = None,
     model: o.ModelName = None,
+    adapter: o.Adapter = None,
     api_base: o.ApiBase = None,
     protocol: o.Protocol = None,
     samples: o.Samples = None,
@@ -82,6 +84,7 @@ def evaluate(
         memory,
         memory_mode or ("read" if memory is not None and not resume else None),
         baseline,
+        adapter,
     )
     asked = Asked(k=_ks(k), window=window, seen=tuple(seen or ()), max_infrastructure=max_infrastructure)
     repeated: Evaluation | None = None
@@ -125,10 +128,12 @@ def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[
         concurrency=flags.concurrency,
         memory=flags.memory,
         memory_mode=flags.memory_mode if flags.memory is not None else None,
+        adapter=flags.adapter,
     )
     if flags != free or flags.memory_mode == "learn":
         raise ConfigError(
-            "--again plays what the file says; it takes only --data, --api-base, --memory, -j, --set and --out.",
+            "--again plays what the file says; it takes only --data, --api-base, --memory, --adapter, -j, --set and "
+            "--out.",
             hint="Leave the other flags out, or play without --again.",
         )
     evaluation = Evaluation.read(file)
@@ -139,9 +144,11 @@ def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[
         "model.api_base": flags.api_base,
         "collect.concurrency": flags.concurrency,
         "memory.path": flags.memory,
+        "model.adapter": flags.adapter,
     }
     given = {key: value for key, value in places.items() if value is not None}
     resolved = evaluation.config({**dict(parse_assignment(text) for text in flags.assignments or []), **given})
+    _check_adapter(evaluation, resolved.model.adapter)
     taskset = load_taskset(resolved.taskset.name, resolved.taskset.options)
     try:
         tasks = select(taskset, resolved.taskset)
@@ -152,6 +159,28 @@ def _again(file: Path, flags: o.Flags, out: Path | None, resume: bool) -> tuple[
         ) from error
     evaluation.check(taskset, resolved.taskset, tasks)
     return evaluation, _repeat_directory(evaluation, out, resume), resolved
+
+
+def _check_adapter(evaluation: Evaluation, folder: str | None) -> None:
+    """Make sure that the folder holds the adapter with which an evaluation was made.
+
+    Raises:
+        ConfigError: it is gone, another or damaged, or there was none.
+    """
+    name, wanted = f"evaluation {evaluation.id[:12]}", evaluation.release.adapter
+    if wanted is None:
+        if folder is not None:
+            raise ConfigError(f"{name} was made without an adapter.", hint="Leave out --adapter.")
+        return
+    hint = "Name the folder where it is now by --adapter DIR."
+    if folder is None:
+        raise ConfigError(f"{name} was made with adapter {wanted[:12]}, and does not say where it is.", hint=hint)
+    try:
+        found = read_manifest(folder).id
+    except ConfigError as error:
+        raise ConfigError(f"{name} was made with adapter {wanted[:12]}: {error.message}", hint=hint) from error
+    if found != wanted:
+        raise ConfigError(f"{name} was made with adapter {wanted[:12]}, and {folder} holds {found[:12]}.", hint=hint)
 
 
 def _repeat_directory(evaluation: Evaluation, out: Path | None, resume: bool) -> RunDirectory:

@@ -113,6 +113,7 @@ class Report:
             "seed": self.config.collect.seed,
             "samples": self.config.collect.samples,
             "model": self.release.base_model if self.release else model.name,
+            "adapter": self.release.adapter if self.release else None,
             "release": self.release.id if self.release else None,
             "baseline": self.config.baseline,
             "protocol": solver.protocol,

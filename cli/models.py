@@ -1,4 +1,4 @@
-"""`lamarck models`: the weights that need no hub."""
+"""`lamarck models`: the weights that need no hub, and serving."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 
 from . import options as o
+from .serve_model import serve
 from .tables import console, print_json
 
-app = typer.Typer(help="Embedded models: list and pull.", no_args_is_help=True)
+app = typer.Typer(help="Models: list and pull the embedded ones, serve any with vLLM.", no_args_is_help=True)
 
 
 @app.command()
@@ -41,3 +42,6 @@ def list_(as_json: o.Json = False) -> None:
     for model in found:
         table.add_row(model.name, model.state, f"{model.size_bytes / 1e6:.0f} MB", model.licence, str(model.path))
     console().print(table)
+
+
+app.command()(serve)

@@ -27,7 +27,12 @@ Data = Annotated[
 Limit = Annotated[int | None, typer.Option(help="Play at most this many tasks.")]
 ModelName = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="embedded, random, first, follower, scripted:FILE or any of litellm's."),
+    typer.Option(
+        "--model", "-m", help="embedded, embedded:FOLDER, random, first, follower, scripted:FILE or any of litellm's."
+    ),
+]
+Adapter = Annotated[
+    str | None, typer.Option("--adapter", help="Folder of an adapter that `lamarck train` made on this model.")
 ]
 ApiBase = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server.")]
 Protocol = Annotated[str | None, typer.Option(help="choice, text, tools or react.")]
@@ -68,6 +73,7 @@ class Flags:
     memory: str | None = None
     memory_mode: str | None = None
     baseline: str | None = None
+    adapter: str | None = None
 
     def resolve(self, base: Path | None = None) -> RunConfig:
         """Return the configuration: `base` or the file, then the baseline, then --set, then the flags.
@@ -88,6 +94,7 @@ class Flags:
             "taskset.options.data": self.data,
             "taskset.limit": self.limit,
             "model.name": self.model,
+            "model.adapter": self.adapter,
             "model.api_base": self.api_base,
             "solver.protocol": self.protocol,
             "solver.max_steps": self.max_steps,

@@ -27,6 +27,7 @@ def run(
     data: o.Data = None,
     limit: o.Limit = None,
     model: o.ModelName = None,
+    adapter: o.Adapter = None,
     api_base: o.ApiBase = None,
     protocol: o.Protocol = None,
     samples: o.Samples = None,
@@ -63,6 +64,7 @@ def run(
         memory,
         memory_mode or ("learn" if memory is not None and not resume else None),
         baseline,
+        adapter,
     )
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)

@@ -96,7 +96,9 @@ def _read(out: Console, trajectory: Trajectory, prompts: bool) -> None:
     out.print(f"{trajectory.task.id}  sample {trajectory.sample}  attempt {trajectory.attempt}", style="bold")
     out.print(f"goal: {trajectory.task.goal}", markup=False)
     out.print(f"outcome: {outcome(trajectory)}, {len(trajectory.steps)} steps", markup=False)
-    out.print(f"id {trajectory.id}  release {trajectory.release_id or '-'}", style="dim", markup=False)
+    policies = " ".join(dict.fromkeys(step.policy_version for step in trajectory.steps if step.policy_version))
+    names = f"id {trajectory.id}  release {trajectory.release_id or '-'}  policy {policies or '-'}"
+    out.print(names, style="dim", markup=False)
     for step in trajectory.steps:
         _read_step(out, step, prompts)
     out.print()

@@ -1,4 +1,4 @@
-"""`lamarck train`: what is stored as training sees it."""
+"""`lamarck train`: train from what is stored, and look at it as training sees it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..training.credit.table import CreditTable, credit_table
 from . import options as o
+from . import train_fit, train_live
 from .tables import console, print_json
+from .train_agree import agree
 
-app = typer.Typer(help="Training: look at what is stored as it would be trained on.", no_args_is_help=True)
+app = typer.Typer(help="Training: from stored attempts to an adapter.", no_args_is_help=True)
+for _command in train_fit.COMMANDS:
+    app.command()(_command)
+app.command()(agree)
+app.command()(train_live.live)
 
 
 @app.callback()
 def train() -> None:
-    """Training: look at what is stored as it would be trained on."""
+    """Training: from stored attempts to an adapter."""
 
 
 @app.command()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..agent.checkpoints import open_checkpoints
 from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
+from ..agent.embedded import EmbeddedLLM
 from ..agent.events import Event, RunResult
 from ..agent.expert import ExpertLLM
 from ..agent.hooks import Hooks
@@ -22,6 +23,7 @@ from ..agent.remember import Remembering
 from ..agent.replay import Replay
 from ..agent.runner import Runner
 from ..agent.tasksets import load_taskset, maker, open_pool
+from ..agent.vllm import VllmLLM
 from ..config import RunConfig, TasksetConfig
 from ..config_memory import MemoryConfig
 from ..core import Release, Sampling, Task
@@ -33,6 +35,7 @@ from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
+from ..weights import read_manifest
 from ..wheels import Notify
 from .wire_made import Making
 from .wire_tools import budget_of, open_tools
@@ -65,8 +68,11 @@ async def wired(
     taskset = load_taskset(config.taskset.name, config.taskset.options)
     tasks = select(taskset, config.taskset)
     async with AsyncExitStack() as stack:
-        llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify)
+        logs = directory.path / "logs"
+        llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify, logs)
         stack.push_async_callback(llm.close)
+        if isinstance(llm, VllmLLM):
+            await llm.start()  # a server that does not come up is said once, not in each episode
         prompts = Prompts(config.solver.prompts)
         memory = open_memory(config.memory, directory.path, notify)
         hooks = await remembering(config, store, llm, prompts, memory, stack) if memory is not None else Hooks()
@@ -148,7 +154,8 @@ async def build_distiller(
         return ScriptDistiller(distil)
     model = llm
     if distil.model is not None:
-        model = build_llm(config.model.model_copy(update={"name": distil.model}))
+        other = {"name": distil.model} | ({"adapter": None} if distil.model != config.model.name else {})
+        model = build_llm(config.model.model_copy(update=other))
         stack.push_async_callback(model.close)
     memory.same = llm_same(model, prompts)
     return LLMDistiller(model, prompts, distil)
@@ -226,8 +233,14 @@ def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | N
     if memory is not None:
         snapshot = _snapshot(memory, config.memory, folder)
         settings["memory"] = config.memory.model_dump(mode="json", exclude={"path", "store", "index", "patience_s"})
+    if isinstance(llm, EmbeddedLLM) and config.model.name != "embedded":
+        # A folder's name says little; the model of the package index is pinned by its hash.
+        settings["base_weights"] = llm.policy_version.partition("+")[0]
+    if isinstance(llm, VllmLLM):
+        settings |= {"base_weights": llm.server.served.weights, "served_by": "vllm"}
     return Release.of(
         base_model=llm.name,
+        adapter=read_manifest(config.model.adapter).id if config.model.adapter is not None else None,
         memory_snapshot=snapshot,
         tools=tools_of(config),
         prompts=prompts.hashes(),

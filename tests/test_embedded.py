@@ -4,12 +4,18 @@ import os
 import zipfile
 
 import pytest
+import tiny_folder
+import tiny_model
 from lamarck.agent.embedded import EmbeddedLLM
 from lamarck.agent.llms import build_llm
 from lamarck.agent.models_cache import DEFAULT_MODEL, list_models, pull
 from lamarck.config import ModelConfig
 from lamarck.core import Message, Sampling
 from lamarck.errors import ConfigError, ModelError
+from lamarck.training.agreement import agreement
+from lamarck.training.rows import Row
+from lamarck.training.scoring import logprobs
+from lamarck.weights import weights_id
 
 ASK = [Message(role="system", content="You act."), Message(role="user", content="Task: put a mug in the cabinet.")]
 OPTIONS = ["go to cabinet 1", "go to cabinet 10", "take mug 1 from shelf 2", "look", "go to cabinet 1", "öffne Tür 💥"]
@@ -83,6 +89,52 @@ async def test_by_name(folder):
     llm.end_session("never begun")
     await llm.close()
     assert [model.state for model in list_models()] == ["ready"]
+
+
+async def test_training_computes_what_was_stored(exact):
+    replies = [await exact.choose(ASK, OPTIONS, session="s")]
+    longer = [*ASK, Message(role="assistant", content="look"), Message(role="user", content="You see a mug.")]
+    replies.append(await exact.choose(longer, OPTIONS[::-1], session="s"))
+    replies.append(await exact.chat(ASK, sampling=Sampling(temperature=1.5, max_tokens=6, seed=1), session="s"))
+    rows = [
+        Row("t", "", one.prompt_token_ids, one.token_ids, mask, one.logprobs, mask, one.model, one.policy_version)
+        for one in replies
+        for mask in [(1,) * len(one.token_ids)]
+    ]
+    model = exact.load().model
+    found = agreement(rows, weights_id(exact.folder), lambda some: logprobs(model, some, batch=3, pad_id=0))
+    assert found.rows == 3 and found.most < 1e-3
+
+
+async def test_an_adapter_is_served_with_the_model_it_was_made_for(tmp_path):
+    base = tiny_folder.base(tmp_path / "tiny")
+    adapter = tiny_folder.adapter(base, tmp_path / "adapter")
+    ask, options = [Message(role="user", content="red door")], ["open door", "open left key", "look"]
+    plain = build_llm(ModelConfig(name=f"embedded:{base}"))
+    assert plain.name == "tiny" and plain.policy_version == weights_id(base)
+    llm = EmbeddedLLM(base, adapter=tmp_path / "adapter", dtype="float32")
+    without, reply = await plain.choose(ask, options), await llm.choose(ask, options)
+    assert reply.policy_version == f"{weights_id(base)}+{adapter.id[:12]}" and reply.model == "tiny"
+    # The weights are merged for speed; what peft computes beside them is the same.
+    beside = tiny_model.logprobs(tiny_folder.lora(base), reply.prompt_token_ids, reply.token_ids)
+    assert reply.logprobs == pytest.approx(beside, abs=1e-5)
+    assert max(abs(a - b) for a, b in zip(reply.choice.scores, without.choice.scores, strict=True)) > 0.01
+
+
+def test_folders_that_cannot_be_served(tmp_path):
+    mute = tiny_folder.base(tmp_path / "mute", template=None)
+    with pytest.raises(ModelError, match="mute has no chat template, so it cannot be asked anything"):
+        build_llm(ModelConfig(name=f"embedded:{mute}"))
+    torn = tiny_folder.base(tmp_path / "torn")
+    (torn / "model.safetensors").write_bytes((torn / "model.safetensors").read_bytes()[:-9])
+    with pytest.raises(ModelError, match=r"cannot load model .*torn: .*deserializing"):
+        build_llm(ModelConfig(name=f"embedded:{torn}"))
+    part = tiny_folder.base(tmp_path / "part")
+    tiny_folder.drop(part, "model.norm.weight")
+    with pytest.raises(ModelError, match=r"part lacks 1 of its weights, model\.norm\.weight among them"):
+        build_llm(ModelConfig(name=f"embedded:{part}"))
+    with pytest.raises(ConfigError, match="there is no model folder"):
+        build_llm(ModelConfig(name="embedded:gone"))
 
 
 def test_wrong_weights_are_refused(tmp_path):

@@ -153,18 +153,23 @@ def test_per_token_advantages_against_a_direct_computation(tmp_path):
     ours.current_gradient_accumulation_steps = 1
     net.train()
     found = ours._compute_loss(net, ours._generate_and_score_completions([{"row": i} for i in range(8)])).item()
-    total, tokens, clipped = 0.0, 0, 0
+    total, tokens, clipped, ratios = 0.0, 0, 0, []
     for given, advantages in rows:
         now = tiny_model.logprobs(net, given.prompt_ids, given.completion_ids)
         for new, old, known, advantage in zip(now, given.logprobs, given.loss_mask, advantages, strict=True):
             if known:
                 ratio = math.exp(new - old)
+                ratios.append(ratio)
                 kept = min(max(ratio, 0.8), 1.2)
                 clipped += kept != ratio
                 total -= min(ratio * advantage, kept * advantage)
                 tokens += 1
     assert clipped > 3
     assert found == pytest.approx(total / tokens, abs=1e-5)
+    logged = ours._metrics["train"]
+    assert logged["ratio/mean"] == [pytest.approx(sum(ratios) / tokens, abs=1e-5)]
+    assert logged["ratio/max"] == [pytest.approx(max(ratios), abs=1e-5)]
+    assert logged["kl_on_record"] == [pytest.approx(sum(r - 1 - math.log(r) for r in ratios) / tokens, abs=1e-5)]
 
 
 def test_one_good_token_becomes_likelier_and_a_read_one_is_left_alone(tmp_path):

@@ -7,10 +7,18 @@ from collections import Counter
 import pytest
 from lamarck.core import Failure, Step, Task, ToolCall, Trajectory
 from lamarck.errors import TrainingError
-from lamarck.training.replay import distance, effective_sample_size, fresh, truncated_weight, within
+from lamarck.training.replay import (
+    ages,
+    distance,
+    effective_sample_size,
+    fresh,
+    token_weights,
+    truncated_weight,
+    within,
+)
 from lamarck.training.rows import Row
-from lamarck.training.selection import informative, resample_on_correct, tool_faults
-from lamarck.training.self_imitation import Kept, SelfImitation, warm_up
+from lamarck.training.selection import informative, resample_on_correct, resampled, tool_faults
+from lamarck.training.self_imitation import Kept, SelfImitation, replayed, warm_up
 
 
 def row(logprobs, mask=None, version="1"):
@@ -110,3 +118,61 @@ def test_warm_up():
     assert [warm_up(t, 200) for t in (-1, 0, 100, 200, 999)] == pytest.approx([0, 0, 0.5, 1, 1])
     values = [warm_up(t, 50) for t in range(51)]
     assert values == sorted(values)
+
+
+def test_self_imitation_is_saved_whole_and_goes_on(tmp_path):
+    buffer = SelfImitation(tolerate=3)
+    buffer.add([Kept("good", 1.0, 0.5, 0), Kept("bad", 0.0, -0.5, 0)])
+    buffer.save(tmp_path / "b.json")
+    again = SelfImitation(tolerate=3)
+    again.load(tmp_path / "b.json")
+    assert again.replay(1) == buffer.replay(1) != []
+    small = SelfImitation(size=1, tolerate=3)
+    buffer.add([Kept("later", 1.0, 0.2, 1)])
+    buffer.save(tmp_path / "b.json")
+    small.load(tmp_path / "b.json")
+    assert [one.trajectory_id for one, _ in small.replay(1)] == ["later"]
+    assert [file.name for file in tmp_path.iterdir()] == ["b.json"]
+    (tmp_path / "b.json").write_text('{"entries": [{"trajectory_id": "x"}], "means": []}')
+    with pytest.raises(TrainingError, match="cannot be read"):
+        again.load(tmp_path / "b.json")
+    assert len(again) == 1
+
+
+def test_what_is_imitated_has_its_new_advantage_times_the_weight():
+    known = {"t": [row((-1.0, 0.0, -1.0), (1, 0, 1))]}
+    rows, missing = replayed([(Kept("t", 1.0, 0.9, 0), 0.5), (Kept("gone", 1.0, 0.9, 0), 0.5)], known, 0.2)
+    assert [one.advantages for one in rows] == [pytest.approx((0.1, 0.0, 0.1))] and missing == 1
+
+
+def step(version, at):
+    return Step(index=0, observation="o", policy_version=version, started_at=at)
+
+
+def test_ages_by_time_and_along_the_line_of_adapters():
+    stored = [
+        attempt("a", 1.0, steps=(step("w", 10.0), step("w", 30.0))),
+        attempt("b", 1.0, steps=(step("w+2", 25.0),)),
+        attempt("c", 1.0, steps=(step("w+1", 20.0),)),
+    ]
+    assert ages(stored, "w+3") == {"w": 3, "w+1": 2, "w+2": 1, "w+3": 0}
+    # It acted before: what came after it is as far off as what came before.
+    assert ages(stored, "w+1") == {"w": 1, "w+1": 0, "w+2": 1}
+    # The line went w, w+2, w+3: w+1 is another branch and is counted by time.
+    line = {"w+3": "w+2", "w+2": "w", "w": None}
+    assert ages(stored, "w+3", line) == {"w": 2, "w+1": 2, "w+2": 1, "w+3": 0}
+    assert ages(stored, "w", {"w": "w"})["w"] == 0, "a line that bites its tail must end"
+    assert ages([], "w") == {"w": 0}
+
+
+def test_token_weights_by_hand():
+    found = token_weights(row((-1.0, 0.0, -2.0), (1, 0, 1)), (-0.5, -9.0, -1.0), most=2.0)
+    assert found == pytest.approx((math.exp(0.5), 1.0, 2.0))
+
+
+def test_groups_are_thinned_without_what_infrastructure_ended():
+    dead = attempt("dead", None, stop="infrastructure", failure=Failure(boundary="model", kind="k", message=""))
+    group = [attempt("a", 1.0), attempt("b", 0.0), attempt("c", 0.0), attempt("d", 1.0), dead]
+    [found] = resampled([group], 2, seed=3)
+    assert sorted(one.success for one in found) == [False, True]
+    assert resampled([group], 2, seed=3) == [found]

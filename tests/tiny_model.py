@@ -6,6 +6,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+torch.set_num_threads(1)  # matrices this small only wait for a second thread
 WORDS = ("<pad>", "<end>", "<unk>", "red", "blue", "left", "right", "open", "close", "look", "door", "key")
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..core import Trajectory
 from .rows import Row, episode_rows, step_rows
 
+RowsOf = Callable[[Trajectory], Sequence[Row]]
+"""Returns the rows of an attempt, one per answer."""
 IGNORED = -100
 """The label of a token that is not trained on, in the convention of PyTorch's cross entropy."""
 
@@ -20,7 +22,7 @@ class Pair(NamedTuple):
     chosen_ids: tuple[int, ...]
     rejected_ids: tuple[int, ...]
     margin: float
-    """How much more the attempt with the chosen answer got."""
+    """How much more the attempts with the chosen answer got, at the mean."""
 
 
 class Judged(NamedTuple):
@@ -42,29 +44,32 @@ def labels(row: Row) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (*row.prompt_ids, *row.completion_ids), (*(IGNORED for _ in row.prompt_ids), *trained)
 
 
-def pairs(group: Sequence[Trajectory]) -> list[Pair]:
+def pairs(group: Sequence[Trajectory], rows_of: RowsOf = step_rows) -> list[Pair]:
     """Return pairs of different answers that siblings gave to the very same prompt.
 
-    Siblings share a prompt as long as the same has happened to them, so a pair stands where their ways parted. Of all
-    answers to a prompt, that of the attempt with the highest return is set against that of the one with the lowest.
+    Siblings share a prompt as long as the same has happened to them, so a pair stands where their ways parted. Each
+    answer counts with the mean return of the attempts that gave it, since a good answer may be spoiled later; the best
+    is set against the worst.
     """
-    answers: defaultdict[tuple[int, ...], list[tuple[float, tuple[int, ...]]]] = defaultdict(list)
-    for found, row in _rated(group):
-        answers[row.prompt_ids].append((found, row.completion_ids))
+    returns: defaultdict[tuple[int, ...], defaultdict[tuple[int, ...], list[float]]]
+    returns = defaultdict(lambda: defaultdict(list))
+    for total, row in _rated(group, rows_of):
+        returns[row.prompt_ids][row.completion_ids].append(total)
     out = []
-    for prompt, given in answers.items():
-        best, worst = max(given), min(given)
-        if best[0] > worst[0] and best[1] != worst[1]:
+    for prompt, answers in returns.items():
+        means = [(sum(found) / len(found), answer) for answer, found in answers.items()]
+        best, worst = max(means), min(means)
+        if best[0] > worst[0]:
             out.append(Pair(prompt, best[1], worst[1], best[0] - worst[0]))
     return out
 
 
-def judged(group: Sequence[Trajectory]) -> list[Judged]:
+def judged(group: Sequence[Trajectory], rows_of: RowsOf = step_rows) -> list[Judged]:
     """Return each answer with whether its attempt did better than the mean of its group.
 
     Attempts at the mean say nothing and are left out.
     """
-    rated = list(_rated(group))
+    rated = list(_rated(group, rows_of))
     returns = [found.reward for found in group if found.failure is None and found.reward is not None]
     if not returns:
         return []
@@ -72,7 +77,7 @@ def judged(group: Sequence[Trajectory]) -> list[Judged]:
     return [Judged(row.prompt_ids, row.completion_ids, total > mean) for total, row in rated if total != mean]
 
 
-def _rated(group: Sequence[Trajectory]) -> list[tuple[float, Row]]:
+def _rated(group: Sequence[Trajectory], rows_of: RowsOf) -> list[tuple[float, Row]]:
     """Return the rows of attempts that have a reward, each with it."""
     known = [found for found in group if found.failure is None and found.reward is not None]
-    return [(found.reward or 0.0, row) for found in known for row in step_rows(found)]
+    return [(found.reward or 0.0, row) for found in known for row in rows_of(found)]

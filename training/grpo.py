@@ -7,7 +7,9 @@ log-probabilities. Loss types, ratios, clipping, KL, LoRA, accumulation, checkpo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -37,6 +39,9 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         rows: rows with their advantages; all with behaviour log-probabilities, or none.
         behaviour: use the stored log-probabilities as those of the old policy. Without them the ratio is 1 in the
             first pass and the update is on-policy by assumption.
+        held: rows to measure the loss on.
+        returns: what each attempt got, by trajectory id, for the log.
+        clip_stripped: how far above 1 the ratio counts in rows that lost what was recalled; None is as in others.
         keywords: what GRPOTrainer takes: model, args, processing_class, peft_config, callbacks, ...
 
     Raises:
@@ -44,7 +49,20 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
             log-probabilities would not be comparable.
     """
 
-    def __init__(self, *, rows: Sequence[Weighed], args: GRPOConfig, behaviour: bool = True, **keywords: Any) -> None:
+    epsilon_low: Any
+    epsilon_high: Any
+
+    def __init__(
+        self,
+        *,
+        rows: Sequence[Weighed],
+        args: GRPOConfig,
+        behaviour: bool = True,
+        held: Sequence[Weighed] = (),
+        returns: Mapping[str, float] | None = None,
+        clip_stripped: float | None = None,
+        **keywords: Any,
+    ) -> None:
         if not rows:
             raise TrainingError("there are no rows to train on.", hint="See `lamarck train inspect RUN`.")
         if len(rows) < args.generation_batch_size:
@@ -57,12 +75,15 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
                 f"temperature is {args.temperature}, but stored log-probabilities are those at 1.",
                 hint="Leave it at 1; it plays no part in training on stored rows.",
             )
-        self._rows = rows
+        self._rows, self._all = rows, [*rows, *held]
         self._behaviour = behaviour
+        self._returns = dict(returns or {})
+        self._clip_stripped = clip_stripped
         super().__init__(
             reward_funcs=_unused,
             args=args,
-            train_dataset=Dataset.from_dict({"prompt": [""] * len(rows), "row": list(range(len(rows)))}),
+            train_dataset=_places(0, len(rows)),
+            eval_dataset=_places(len(rows), len(self._all)) if held else None,
             **keywords,
         )
 
@@ -81,13 +102,72 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of the rows that were drawn, in place of generating one."""
-        batch = collate([self._rows[entry["row"]] for entry in inputs], self.processing_class.pad_token_id)
+        drawn = [self._all[entry["row"]] for entry in inputs]
+        batch = collate(drawn, self.processing_class.pad_token_id)
         if not self._behaviour:
             batch.pop("old_per_token_logps", None)
         found = {name: value.to(self.accelerator.device) for name, value in batch.items()}
         if self.beta != 0.0:
             found["ref_per_token_logps"] = self._reference(found)
+        if self._clip_stripped is not None:
+            bounds = [[self._clip_stripped if row.stripped else self.epsilon_high] for row, _ in drawn]
+            found["clip_high"] = torch.tensor(bounds, device=self.accelerator.device)
+        if self.model.training:
+            self._note(drawn)
         return found
+
+    @contextmanager
+    def _clips(self, inputs: dict[str, Any]) -> Iterator[None]:
+        """Give each row its own upper clip, where rows have one."""
+        high, low, before = inputs.get("clip_high"), self.epsilon_low, self.epsilon_high
+        if high is not None:
+            # (B, 1) against ratios of (B, T) or (B, 1); torch clamps between two numbers or two tensors.
+            self.epsilon_low, self.epsilon_high = torch.full_like(high, low), high
+        try:
+            yield
+        finally:
+            self.epsilon_low, self.epsilon_high = low, before
+
+    def _note(self, drawn: Sequence[Weighed]) -> None:
+        """Tell TRL's log what the rows of an update got, and how many tokens there were so far."""
+        self.state.num_input_tokens_seen += sum(len(row.prompt_ids) + len(row.completion_ids) for row, _ in drawn)
+        self._metrics["train"]["num_tokens"] = [self.state.num_input_tokens_seen]
+        known = [self._returns[row.trajectory_id] for row, _ in drawn if row.trajectory_id in self._returns]
+        if known:
+            self._metrics["train"]["reward"].append(math.fsum(known) / len(known))
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """Return TRL's loss, and log how far the policy is from the one on record, which TRL does not."""
+        scored: list[torch.Tensor] = []
+        score = self._get_per_token_logps_and_entropies
+
+        def noting(*arguments: Any, **keywords: Any) -> Any:
+            found = score(*arguments, **keywords)
+            scored.append(found[0].detach())
+            return found
+
+        # TRL keeps the log-probabilities to itself; for this call they pass by here.
+        self._get_per_token_logps_and_entropies: Any = noting
+        try:
+            with self._clips(inputs):
+                loss: torch.Tensor = super()._compute_loss(model, inputs)
+        finally:
+            del self._get_per_token_logps_and_entropies
+        if scored and self.model.training and "old_per_token_logps" in inputs:
+            known = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+            self._note_ratio((scored[0] - inputs["old_per_token_logps"])[known].float())
+        return loss
+
+    def _note_ratio(self, log_ratio: torch.Tensor) -> None:
+        """Log mean and largest ratio pi / mu, and the divergence of pi from mu, over the (K,) sampled tokens.
+
+        The divergence is KL(mu || pi), by the estimator (r - 1) - log r (Schulman 2020, "k3"); the tokens are mu's.
+        """
+        ratio = log_ratio.exp()
+        metrics = self._metrics["train"]
+        metrics["ratio/mean"].append(ratio.mean().item())
+        metrics["ratio/max"].append(ratio.max().item())
+        metrics["kl_on_record"].append((ratio - 1 - log_ratio).mean().item())
 
     def _reference(self, batch: dict[str, Any]) -> torch.Tensor:
         """Return the reference policy's log-probabilities: (B, T)."""
@@ -122,6 +202,10 @@ def row_config(out: str, *, batch: int, accumulate: int = 1, **settings: Any) ->
         num_generations=batch * accumulate,
         **{"report_to": "none", "bf16": False, **settings},
     )
+
+
+def _places(start: int, stop: int) -> Dataset:
+    return Dataset.from_dict({"prompt": [""] * (stop - start), "row": list(range(start, stop))})
 
 
 def _unused(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..core import Trajectory
 from ..errors import TrainingError
 from .rows import Row
 
@@ -55,6 +56,20 @@ def truncated_weight(row: Distance, most: float = 2.0) -> float:
     return min(math.exp(row.mean), most)
 
 
+def token_weights(row: Row, now: Sequence[float], most: float = 2.0) -> tuple[float, ...]:
+    """Return min(pi / mu, most) of each token, 1 where it was read: (N,).
+
+    Args:
+        row: a row with behaviour log-probabilities (mu).
+        now: log-probability of each completion token under the policy in training (pi): (N,).
+        most: where the ratio is cut.
+    """
+    return tuple(
+        min(math.exp(new - old), most) if known else 1.0
+        for new, old, known in zip(now, row.logprobs, row.loss_mask, strict=True)
+    )
+
+
 def effective_sample_size(weights: Sequence[float]) -> float:
     """Return (sum w)^2 / sum w^2 (Kong 1992): how many equally weighted rows these are worth; 0 for none."""
     squares = math.fsum(weight * weight for weight in weights)
@@ -75,3 +90,34 @@ def fresh(rows: Sequence[Row], age: Mapping[str, int], limit: int) -> list[Row]:
         limit: the oldest that is still used. A version that is not in `age` is too old.
     """
     return [row for row in rows if age.get(row.policy_version, limit + 1) <= limit]
+
+
+def ages(
+    trajectories: Iterable[Trajectory], now: str, parents: Mapping[str, str | None] | None = None
+) -> dict[str, int]:
+    """Return policy version -> how many versions ago it acted; `now` is 0.
+
+    Versions follow one another in the order in which they first acted. Where the line of adapters is known, its
+    members are counted along it instead, since a line may be left and taken up again.
+
+    Args:
+        trajectories: everything stored, in any order.
+        now: version of the policy in training.
+        parents: version -> the one it was trained from, or None for the first.
+    """
+    first: dict[str, float] = {}
+    for trajectory in trajectories:
+        for step in trajectory.steps:
+            at = step.started_at or trajectory.started_at
+            first[step.policy_version] = min(at, first.get(step.policy_version, at))
+    # What trains now comes last, unless it acted before others that are stored: then those are as far off.
+    order = sorted(first, key=lambda version: (first[version], version))
+    order += [now] if now not in first else []
+    here = order.index(now)
+    found = {version: abs(here - place) for place, version in enumerate(order)}
+    line: list[str] = []
+    version: str | None = now
+    while version is not None and version not in line:
+        line.append(version)
+        version = (parents or {}).get(version)
+    return found | {version: age for age, version in enumerate(line)}

@@ -10,11 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal
 
 from ..core import Step, Trajectory
 from ..errors import TrainingError
 from .segments import Segment, segments
+from .strip import without_recalled
+from .texts import Tokenizer as Tokenizer
+from .texts import answer, named, text_segments
+
+Form = Literal["step", "episode"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,9 @@ class Row:
     """Index of the step each token belongs to: (N,). What was read belongs to the step it was read for."""
     model: str = ""
     policy_version: str = ""
+    stripped: bool = False
+    """What was recalled was taken out of the prompt, so `logprobs` are those of another prompt, with it: the row is
+    off-policy however fresh it is."""
 
     @property
     def on_record(self) -> bool:
@@ -44,16 +52,6 @@ class Row:
     def advantages(self, of_steps: Sequence[float]) -> tuple[float, ...]:
         """Return the advantage of each token from those of the steps, 0 where it was read: (N,)."""
         return tuple(of_steps[step] * known for step, known in zip(self.steps, self.loss_mask, strict=True))
-
-
-class Tokenizer(Protocol):
-    """What is needed of a tokenizer, in the words of transformers."""
-
-    eos_token_id: int | None
-
-    def apply_chat_template(self, conversation: list[dict[str, object]], **keywords: object) -> object: ...
-
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]: ...
 
 
 def step_rows(trajectory: Trajectory) -> list[Row]:
@@ -66,46 +64,102 @@ def step_rows(trajectory: Trajectory) -> list[Row]:
 
 def episode_rows(trajectory: Trajectory) -> list[Row]:
     """Return as few rows as the prompts allow: one where each goes on from the last."""
-    found: list[Row] = []
-    for step, segment in _sampled(trajectory):
-        row = _row(trajectory, step, segment)
-        if found and (longer := _joined(found[-1], row)) is not None:
-            found[-1] = longer
-        else:
-            found.append(row)
-    return found
+    return _merged(step_rows(trajectory))
 
 
 def text_rows(trajectory: Trajectory, tokenizer: Tokenizer) -> list[Row]:
-    """Return one row per step that has text but no token ids, tokenised here and without log-probabilities.
+    """Return one row per answer that has text but no token ids, tokenised here and without log-probabilities.
 
     For trajectories of other models and from files. A step with neither answer nor action gives no row.
 
     Raises:
-        TrainingError: a step has token ids; tokenising its text again could give others.
+        TrainingError: a step has token ids, and tokenising its text again could give others; or the tokenizer's chat
+            template cannot write the prompt.
     """
-    rows = []
+    return [_row(trajectory, step, segment) for step, segment in _told(trajectory, tokenizer)]
+
+
+def rows_of(
+    trajectory: Trajectory, *, form: Form = "episode", tokenizer: Tokenizer | None = None, strip: bool = False
+) -> list[Row]:
+    """Return the rows of a trajectory, from its token ids where it has them and else from its text.
+
+    Args:
+        trajectory: with ids at all answers or at none.
+        form: one row per answer, or as few rows as the prompts allow.
+        tokenizer: needed for text, and to strip.
+        strip: take what was recalled out of the prompts; rows that held some are marked `stripped`.
+
+    Raises:
+        TrainingError: it has ids at some answers and only text at others, a tokenizer is missing, lengths do not
+            fit, or a prompt cannot be written or stripped; says which trajectory and step.
+    """
+    sampled = has_ids(trajectory)
+    bare = _bare(trajectory, tokenizer) if strip else trajectory
+    if sampled:
+        found = _sampled(bare)
+    elif any(answer(step) is not None for step in bare.steps):
+        found = _told(bare, _needed(tokenizer, trajectory, "has text but no token ids"))
+    else:
+        return []
+    # Only a step that held some has lost it.
+    held = {old.index for old, new in zip(trajectory.steps, bare.steps, strict=True) if old is not new}
+    rows = [_row(trajectory, step, segment, stripped=step.index in held) for step, segment in found]
+    return rows if form == "step" else _merged(rows)
+
+
+def has_ids(trajectory: Trajectory) -> bool:
+    """Say whether a trajectory's answers came with token ids.
+
+    Raises:
+        TrainingError: some did and some did not.
+    """
+    with_ids = [step.index for step in trajectory.steps if segments(step)]
+    without = [step.index for step in trajectory.steps if _lacks_ids(step)]
+    if with_ids and without:
+        raise TrainingError(
+            f"trajectory {trajectory.id} has token ids at step {with_ids[0]} and only text at step {without[0]}.",
+            hint="Leave it out, or play it again with a model that gives ids at every step.",
+            kind="mixed",
+        )
+    return bool(with_ids)
+
+
+def _lacks_ids(step: Step) -> bool:
+    told = any((entry.completion or entry.calls) and not entry.token_ids for entry in step.rounds)
+    return told or (not step.token_ids and answer(step) is not None)
+
+
+def _bare(trajectory: Trajectory, tokenizer: Tokenizer | None) -> Trajectory:
+    steps = []
     for step in trajectory.steps:
-        if step.token_ids:
+        if step.recalled or step.recalled_text:
+            with named(trajectory, step):
+                step = without_recalled(step, _needed(tokenizer, trajectory, "is to be stripped of what was recalled"))
+        steps.append(step)
+    return trajectory.model_copy(update={"steps": tuple(steps)})
+
+
+def _needed(tokenizer: Tokenizer | None, trajectory: Trajectory, why: str) -> Tokenizer:
+    if tokenizer is None:
+        raise TrainingError(
+            f"trajectory {trajectory.id} {why}, which takes a tokenizer.",
+            hint="Name the model it is for (--model embedded, or a folder).",
+            kind="no_tokenizer",
+        )
+    return tokenizer
+
+
+def _told(trajectory: Trajectory, tokenizer: Tokenizer) -> Iterator[tuple[Step, Segment]]:
+    for step in trajectory.steps:
+        if segments(step):
             raise TrainingError(
                 f"step {step.index} of trajectory {trajectory.id} has token ids as sampled.",
                 hint="Use step_rows or episode_rows; text is never tokenised again where ids are there.",
             )
-        answer = step.completion or step.action
-        if not answer or not step.messages:
-            continue
-        end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
-        completion = (*tokenizer.encode(answer, add_special_tokens=False), *end)
-        segment = Segment(_prompt_ids(step, tokenizer), completion)
-        rows.append(_row(trajectory, step, segment))
-    return rows
-
-
-def _prompt_ids(step: Step, tokenizer: Tokenizer) -> tuple[int, ...]:
-    conversation: list[dict[str, object]] = [{"role": m.role, "content": m.content} for m in step.messages]
-    found = tokenizer.apply_chat_template(conversation, add_generation_prompt=True, tokenize=True, return_dict=False)
-    assert isinstance(found, list)
-    return tuple(found)
+        with named(trajectory, step):
+            found = text_segments(step, tokenizer)
+        yield from ((step, segment) for segment in found)
 
 
 def _sampled(trajectory: Trajectory) -> Iterator[tuple[Step, Segment]]:
@@ -119,7 +173,7 @@ def _sampled(trajectory: Trajectory) -> Iterator[tuple[Step, Segment]]:
             yield step, segment
 
 
-def _row(trajectory: Trajectory, step: Step, segment: Segment) -> Row:
+def _row(trajectory: Trajectory, step: Step, segment: Segment, *, stripped: bool = False) -> Row:
     n = len(segment.token_ids)
     return Row(
         trajectory_id=trajectory.id,
@@ -131,7 +185,18 @@ def _row(trajectory: Trajectory, step: Step, segment: Segment) -> Row:
         steps=(step.index,) * n,
         model=step.model,
         policy_version=step.policy_version,
+        stripped=stripped,
     )
+
+
+def _merged(rows: Sequence[Row]) -> list[Row]:
+    found: list[Row] = []
+    for row in rows:
+        if found and (longer := _joined(found[-1], row)) is not None:
+            found[-1] = longer
+        else:
+            found.append(row)
+    return found
 
 
 def _joined(row: Row, after: Row) -> Row | None:
@@ -139,8 +204,8 @@ def _joined(row: Row, after: Row) -> Row | None:
     seen = row.prompt_ids + row.completion_ids
     if after.prompt_ids[: len(seen)] != seen or row.on_record != after.on_record:
         return None
-    if (row.model, row.policy_version) != (after.model, after.policy_version):
-        # Another policy sampled it: one row has one version.
+    if (row.model, row.policy_version, row.stripped) != (after.model, after.policy_version, after.stripped):
+        # Another policy sampled it, or this one behind another prompt: one row has one version.
         return None
     read = after.prompt_ids[len(seen) :]
     return Row(
@@ -153,4 +218,5 @@ def _joined(row: Row, after: Row) -> Row | None:
         steps=(*row.steps, *(after.steps[0] for _ in read), *after.steps),
         model=row.model,
         policy_version=row.policy_version,
+        stripped=row.stripped,
     )

@@ -51,3 +51,15 @@ def tool_faults(trajectory: Trajectory) -> float:
     errors = sum(call.error is not None for call in calls) / len(calls) if calls else 0.0
     unreadable = sum(step.validity == "unparseable" for step in trajectory.steps)
     return errors + (unreadable / len(trajectory.steps) if trajectory.steps else 0.0)
+
+
+def resampled(groups: Sequence[Sequence[Trajectory]], keep: int, seed: int = 0) -> list[list[Trajectory]]:
+    """Return `keep` attempts of each group by `resample_on_correct`, with `tool_faults`.
+
+    What infrastructure ended takes no place: it is neither a success nor a failure.
+    """
+    known = [[found for found in group if found.failure is None] for group in groups]
+    return [
+        resample_on_correct(group, keep, right=lambda one: bool(one.success), faults=tool_faults, seed=seed + number)
+        for number, group in enumerate(known)
+    ]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from statistics import median
 
 from ..errors import TrainingError
+from .collate import Weighed
+from .rows import Row
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Kept:
     advantage: float
     """Advantage when it was put in."""
     at: int
-    """Training step at which it was sampled."""
+    """Training step (in live rounds: round) at which it was sampled."""
 
 
 @dataclass
@@ -67,6 +71,50 @@ class SelfImitation:
             return []
         usual = median(self._means)
         return [(one, one.total - usual) for one in self._entries if one.total > usual and at - one.at <= self.tolerate]
+
+    def save(self, path: Path) -> None:
+        """Write the buffer, whole or not at all."""
+        state = {"entries": [asdict(one) for one in self._entries], "means": list(self._means)}
+        beside = path.with_name(f"{path.name}.tmp")
+        beside.write_text(json.dumps(state), encoding="utf-8")
+        beside.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Take up what `save` wrote; entries beyond `size` go, oldest first.
+
+        Raises:
+            TrainingError: the file is gone or damaged.
+        """
+        try:
+            state = json.loads(path.read_text(encoding="utf-8"))
+            entries, means = [Kept(**one) for one in state["entries"]], [float(mean) for mean in state["means"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise TrainingError(
+                f"the self-imitation buffer {path} cannot be read: {error}.",
+                hint="Delete it to begin with an empty one.",
+            ) from error
+        self._entries, self._means = deque(entries, maxlen=self.size), deque(means, maxlen=self.history)
+
+
+def replayed(
+    kept: Iterable[tuple[Kept, float]], rows: Mapping[str, Sequence[Row]], weight: float
+) -> tuple[list[Weighed], int]:
+    """Return the rows of kept attempts with their recalibrated advantage times `weight`, and how many had no row.
+
+    A factor on the advantage is the same factor on the loss: every loss of TRL's is linear in it where the sign stays.
+
+    Args:
+        kept: what `SelfImitation.replay` gave.
+        rows: trajectory id -> its rows.
+        weight: coefficient of the replayed loss times `warm_up`.
+    """
+    found, missing = [], 0
+    for one, advantage in kept:
+        known = rows.get(one.trajectory_id, ())
+        missing += not known
+        for row in known:
+            found.append(Weighed(row, tuple(weight * advantage * sampled for sampled in row.loss_mask)))
+    return found, missing
 
 
 def warm_up(step: int, steps: int = 200, most: float = 1.0) -> float:

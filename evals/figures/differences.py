@@ -27,6 +27,18 @@ def differences(old: Evaluation, new: Evaluation) -> list[str]:
     return lines + [f"{key.removeprefix('settings.')}: {_short(a.get(key))} -> {_short(b.get(key))}" for key in changed]
 
 
+def changed_policy(old: Evaluation, new: Evaluation) -> str | None:
+    """Say that an adapter or the weights under it are others now, or None where they are the same."""
+    was, now = old.release.adapter, new.release.adapter
+    if was != now:
+        names = [found[:12] if found is not None else None for found in (was, now)]
+        return f"it was begun with adapter {names[0] or 'none'}, and model.adapter is {names[1] or 'none'} now"
+    before, after = (one.release.settings.get("base_weights") for one in (old, new))
+    if before != after:
+        return f"the weights of model {old.release.base_model} were {before} and are {after} now"
+    return None
+
+
 def changed_tasks(old: Evaluation, new: Evaluation) -> list[str]:
     """Say which tasks are missing, new or changed, and whether another order can have told on what was learned."""
     gone = [ident for ident in old.tasks if ident not in new.tasks]

@@ -21,7 +21,7 @@ from ...rundir import FREE, flatten
 from ...seams import Taskset
 from ..metrics import split_hash
 from .contents import data_name, is_place, task_names
-from .differences import changed_tasks
+from .differences import changed_policy, changed_tasks
 from .settings import PLACES, UNSEEN, counts, is_secret
 
 FILE = "evaluation.json"
@@ -236,13 +236,15 @@ def record(folder: Path, evaluation: Evaluation) -> Evaluation:
     """Write the evaluation into the folder of a run; return the one that is there, where the run is resumed.
 
     Raises:
-        ConfigError: the run was begun on other tasks.
+        ConfigError: the run was begun on other tasks, or with other weights.
         StoreError: it cannot be written.
     """
     if not (folder / FILE).exists():
         evaluation.write(folder)
         return evaluation
     begun = Evaluation.read(folder)
+    if changed_weights := changed_policy(begun, evaluation):
+        raise ConfigError(f"cannot resume {folder}: {changed_weights}.", hint="Bring it back, or start a new run.")
     changed = changed_tasks(begun, evaluation)
     if changed or begun.data != evaluation.data:
         what = changed[0] if changed else "the data of the taskset have changed"

@@ -13,6 +13,7 @@ PLACES = frozenset(
         "memory.index",
         "memory.path",
         "memory.store",
+        "model.adapter",
         "model.api_base",
         "sandbox.url",
         "solver.prompts",

@@ -1,0 +1,101 @@
+"""From a folder, and an adapter's where there is one, to the model that answers."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from ..errors import ConfigError, ModelError, boundary
+from ..weights import check_base, policy_version, read_manifest, weights_id
+
+UNBOUNDED = 1 << 30
+"""Room in tokens of a model that does not count positions."""
+
+
+class Loaded(NamedTuple):
+    """A model, and what has to be known of it."""
+
+    model: Any
+    tokenizer: Any
+    context: int
+    """Tokens it has room for."""
+    dtype: str
+    version: str
+    """Policy version: id of the weights and, behind a `+`, of the adapter on them."""
+
+
+def load_model(folder: Path, adapter: Path | None, dtype: str) -> Loaded:
+    """Load base weights, and an adapter into them.
+
+    Args:
+        folder: as transformers saves a model.
+        adapter: as `lamarck train` saves one.
+        dtype: `auto` times bfloat16 and float32 once and takes the faster.
+
+    Raises:
+        ConfigError: there is no adapter, it is damaged, was trained on other weights, or peft is not installed.
+        ModelError: the folder holds no readable, whole model, or one that cannot chat.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    chosen = faster_dtype() if dtype == "auto" else dtype
+    # Torn files, unknown architectures and foreign formats each fail with a type of their own.
+    with boundary(ModelError, f"cannot load model {folder}"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, chosen), local_files_only=True, output_loading_info=True
+        )
+    if missing := sorted(info["missing_keys"]):
+        # transformers would go on with random numbers in their place.
+        raise ModelError(f"model {folder} lacks {len(missing)} of its weights, {missing[0]} among them.")
+    if tokenizer.chat_template is None:
+        raise ModelError(
+            f"model {folder} has no chat template, so it cannot be asked anything.",
+            hint="Take an instruction-tuned model, or put a chat_template.jinja into its folder.",
+        )
+    version = weights_id(folder)
+    if adapter is not None:
+        manifest = read_manifest(adapter)
+        check_base(manifest, folder.name, version)
+        model, version = _with_adapter(model, adapter), policy_version(version, manifest.id)
+    context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
+    return Loaded(model.eval(), tokenizer, int(context), chosen, version)
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    """Return the model with the adapter added into its weights.
+
+    TODO figures
+    """
+    if find_spec("peft") is None:
+        raise ConfigError("an adapter needs peft.", hint="Run: pip install 'lamarck-agents[train]'")
+    from peft import PeftModel
+
+    hint = "Copy it again whole."
+    with boundary(ModelError, f"cannot load adapter {adapter}", hint=hint), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that will go
+        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+
+
+def faster_dtype() -> Literal["bfloat16", "float32"]:
+    """Return the number format in which this machine multiplies matrices of the model's size faster."""
+    import torch
+
+    seconds: dict[str, float] = {}
+    for dtype in ("float32", "bfloat16"):
+        left = torch.ones((64, 576), dtype=getattr(torch, dtype))
+        right = torch.ones((576, 1536), dtype=getattr(torch, dtype))
+        laps = []
+        for _ in range(6):
+            clock = time.perf_counter()
+            left @ right
+            laps.append(time.perf_counter() - clock)
+        seconds[dtype] = min(laps)
+    return "bfloat16" if seconds["bfloat16"] < seconds["float32"] else "float32"

@@ -1,0 +1,245 @@
+"""A vLLM server for as long as it is needed: started, waited for, adapters loaded into it, put to sleep, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..config_vllm import VllmConfig
+from ..errors import ModelError
+from ..serving import listening
+from ..wheels import Notify
+from .vllm_command import NO_VLLM, Served, interpreter, rank_of, vllm_command, vllm_environment
+from .vllm_control import RESTART, VllmControl
+from .vllm_process import VllmProcess
+
+POLL_S = 0.25
+TELL_S = 15.0
+"""Seconds between two words on what a starting server is at."""
+HOST = "127.0.0.1"
+
+
+@dataclass
+class VllmServer:
+    """A vLLM server in a process of its own, which ends with this one.
+
+    Args:
+        served: the model.
+        config: how it is started.
+        log: where its output goes; a temporary file if not given.
+        host: address to listen on.
+        key: what clients have to send; None lets everybody in who can reach it.
+        notify: told what is being waited for.
+    """
+
+    served: Served
+    config: VllmConfig = field(default_factory=VllmConfig)
+    log: Path | None = None
+    host: str = HOST
+    key: str | None = field(default_factory=lambda: secrets.token_hex(16))
+    notify: Notify | None = None
+    model: str = field(default="", init=False)
+    """The name to ask for: that of the adapter, where one is loaded."""
+    seconds: float = field(default=0.0, init=False)
+    """How long the last start took."""
+    fragile: bool = field(default=False, init=False)
+    """Whether log-probabilities of prompts have to be asked for one at a time.
+
+    With adapters switched on, vLLM applies them to the logits of a whole prompt by a table that has one entry per
+    request (its issues 16668, 29955, 51594). The kernels for processors die of it as soon as two requests run together;
+    those for GPUs leave out what an adapter does to `lm_head`.
+    """
+    _process: VllmProcess | None = field(default=None, init=False, repr=False)
+    _control: VllmControl | None = field(default=None, init=False, repr=False)
+    _port: int = field(default=0, init=False, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Address as OpenAI's clients want it, with `/v1`."""
+        return f"{self.root}/v1"
+
+    @property
+    def root(self) -> str:
+        """Address without a path."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self._port}"
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.status is None
+
+    async def start(self, adapter: Path | None = None) -> None:
+        """Start the process and wait until it answers.
+
+        Args:
+            adapter: folder of an adapter to load as well.
+
+        Raises:
+            ConfigError: no interpreter has vllm, the port is taken, or there is no whole adapter of this model.
+            ModelError: it ended, or did not answer in time; says what its log says.
+        """
+        label = self.served.label if adapter is None else self.served.adapted(adapter)
+        began = time.monotonic()
+        self._port = _port(self.host, self.config.port)
+        rank = max(self.config.lora_rank, 0 if adapter is None else rank_of(adapter))
+        command = vllm_command(self.served, self.config, host=self.host, port=self._port, rank=rank, adapter=adapter)
+        if self.log is None:
+            self.log = Path(tempfile.mkdtemp(prefix="lamarck-vllm-")) / "vllm.log"
+        env = vllm_environment(self.config, self.key)
+        self._process = await asyncio.to_thread(VllmProcess, command, env, self.log)
+        self._control = VllmControl(self.root, self.key)
+        self._say(f"starting vLLM with {label}; its log is {self.log}")
+        try:
+            await self._until_ready(self._process, self._control, label, began)
+        except BaseException:
+            await asyncio.shield(self.stop())
+            raise
+        self.model = label
+        self.seconds = time.monotonic() - began
+        self._say(f"vLLM is up after {self.seconds:.0f} s")
+        self.fragile = self.config.lora_rank > 0 and self._process.said("device_config=cpu")
+        if self.fragile:
+            self._say(
+                "This vLLM is one for processors: with adapters it dies when it measures two answers at once. Other "
+                "programs have to ask it with model.choice_mode=text; --set lora_rank=0 serves without adapters."
+            )
+
+    async def load(self, adapter: Path | None) -> str:
+        """Let an adapter answer from now on, or None for the model itself; return the name to ask for.
+
+        It is loaded into the running server; where that is refused, the server is started anew with it.
+
+        Raises:
+            ConfigError: there is no whole adapter of this model.
+            ModelError: neither way took it.
+        """
+        control, before = self._ready(), self.model
+        name = self.served.label if adapter is None else self.served.adapted(adapter)
+        if name == before:
+            return name
+        if adapter is not None:
+            try:
+                if (rank := rank_of(adapter)) > self.config.lora_rank:
+                    raise ModelError(f"The server takes no adapter of rank {rank}.", kind="no_endpoint")
+                await control.load(name, adapter)
+            except ModelError as error:
+                if error.kind not in RESTART:
+                    raise
+                self._say(f"{error.message} Starting vLLM anew with the adapter.")
+                await self.stop()
+                await self.start(adapter)
+                return name
+        self.model = name
+        if before != self.served.label:
+            await control.unload(before)
+        return name
+
+    async def sleep(self, level: int = 1) -> None:
+        """Give the GPU's memory back, for training to use.
+
+        Args:
+            level: 1 keeps the weights in the machine's memory, 2 forgets them (only where new ones are loaded after).
+
+        Raises:
+            ModelError: it was not started so that it can, or refuses.
+        """
+        if not self.config.sleep:
+            # Without the flag some builds say that they sleep and keep their memory.
+            raise ModelError(
+                f"the vLLM server with {self.served.name} was not started so that it can sleep.",
+                hint="Set model.vllm.sleep=true; it needs a GPU.",
+                kind="no_sleep",
+            )
+        await self._ready().sleep(level)
+
+    async def wake(self) -> None:
+        """Take the memory again; the next call is answered.
+
+        Raises:
+            ModelError: it refuses, most of all where the memory is not free.
+        """
+        await self._ready().wake()
+
+    async def stop(self) -> None:
+        """End it and everything it started."""
+        process, control = self._process, self._control
+        self._process = self._control = None
+        if control is not None:
+            await control.close()
+        if process is not None:
+            await asyncio.to_thread(process.stop)
+
+    def died(self) -> ModelError | None:
+        """Return why it is not there any more, or None where it is."""
+        process = self._process
+        if process is None or process.status is None:
+            return None
+        return ModelError(
+            f"the vLLM server with {self.served.name} died with exit status {process.status}: {process.reason()}",
+            hint=f"Its log is {process.log}.",
+            kind="died",
+        )
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _until_ready(self, process: VllmProcess, control: VllmControl, label: str, began: float) -> None:
+        told = began
+        while True:
+            if process.failed:
+                raise self._not_up(process, f"ended with exit status {process.status} before it answered")
+            # Another server may have taken the port in between: ours has a key, and our model.
+            if await control.healthy() and await _serves(control, label):
+                return
+            now = time.monotonic()
+            if now - began > self.config.start_s:
+                raise self._not_up(process, f"did not answer within {self.config.start_s:g} s")
+            if now - told > TELL_S:
+                told = now
+                self._say(f"waiting for vLLM, {now - began:.0f} s: {process.last()}")
+            await asyncio.sleep(POLL_S)
+
+    def _not_up(self, process: VllmProcess, what: str) -> ModelError:
+        reason = process.reason()
+        if "No module named 'vllm'" in reason:
+            return ModelError(f"{interpreter(self.config)} has no vllm.", hint=NO_VLLM, kind="no_vllm")
+        if process.status is None and "ended" in what:
+            what = "has no engine"
+        return ModelError(
+            f"the vLLM server with {self.served.name} {what}: {reason}",
+            hint=f"Its log is {process.log}.",
+            kind="timeout" if "within" in what else "start",
+        )
+
+    def _ready(self) -> VllmControl:
+        if self._control is None:
+            raise ModelError(f"the vLLM server with {self.served.name} is not running.", kind="connection")
+        return self._control
+
+    def _say(self, text: str) -> None:
+        if self.notify is not None:
+            self.notify(text)
+
+
+async def _serves(control: VllmControl, label: str) -> bool:
+    try:
+        return any(card.name == label for card in await control.models())
+    except ModelError:
+        return False
+
+
+def _port(host: str, wanted: int) -> int:
+    with listening("vLLM", host, wanted) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,229 @@
+"""Where live training gets its attempts: a run per draw, or a model walked along expert attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from ..config import ModelConfig, RunConfig
+from ..config_training import TrainConfig
+from ..core import Message, Sampling, Trajectory, content_id
+from ..errors import ConfigError, TrainingError
+from ..rundir import RunDirectory
+from ..seams import LLM
+from ..store import Store
+from ..training.live import Draw, round_folder
+from ..training.semi_online import Acted, Policy, replay
+from .watch import Watch
+
+PLAYED = "played"
+"""File in the folder of a draw that says it is complete."""
+STORE = "store.db"
+
+
+class Runs:
+    """Plays each draw as a run of its own, in `rounds/NNN/play-NN`, which is resumed where it was interrupted.
+
+    Args:
+        run: how to play; the tasks of its split are taken slice by slice, from the beginning again at the end.
+        config: says how many tasks and samples.
+        out: folder of the live run.
+        quiet: show failures only.
+    """
+
+    def __init__(self, run: RunConfig, config: TrainConfig, out: Path, *, quiet: bool = False) -> None:
+        self._run, self._config, self._out, self._quiet = run, config, out, quiet
+        self._ids: list[str] = []
+
+    async def collect(self, draw: Draw, adapter: Path | None) -> Sequence[Trajectory]:
+        """Play what is left of a draw.
+
+        Raises:
+            LamarckError: it cannot be played.
+            KeyboardInterrupt: it was stopped; what was played is kept.
+        """
+        # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
+        from .wire import collect
+
+        folder = draw_folder(self._out, draw)
+        if _played(folder):
+            return self.load(draw)
+        config, directory = self._of(draw, adapter), RunDirectory(folder)
+        directory.create(config, resume=directory.exists())
+        label = f"round {draw.round}, play {draw.ask + 1}"
+        with (
+            directory.lock(),
+            directory.logging(),
+            Store.open(directory.store_url(config)) as store,
+            Watch(label, quiet=self._quiet) as watch,
+        ):
+            try:
+                result = await collect(config, directory, store, watch, None if self._quiet else watch.say)
+            finally:
+                _own_signals_no_more()
+        if result.interrupted:
+            raise KeyboardInterrupt
+        if result.stopped_by:
+            raise TrainingError(
+                f"playing for round {draw.round} stopped after {result.stopped_by}.",
+                hint=f"See {directory.log_path}, and go on with --resume.",
+            )
+        (folder / PLAYED).touch()
+        return self.load(draw)
+
+    def load(self, draw: Draw) -> Sequence[Trajectory]:
+        """Return the attempts of a draw that was played.
+
+        Raises:
+            ConfigError, StoreError: its run is gone or damaged.
+        """
+        directory = RunDirectory(draw_folder(self._out, draw))
+        with Store.open(directory.store_url(directory.load_config()), create=False) as store:
+            return list(store.trajectories(run_id=directory.run_id))
+
+    def _of(self, draw: Draw, adapter: Path | None) -> RunConfig:
+        """Return the configuration of a draw: its slice of the tasks, its own seed, the adapter of the last round."""
+        run = self._run
+        return run.model_copy(
+            update={
+                "taskset": run.taskset.model_copy(update={"ids": tuple(self._slice(draw.number)), "limit": None}),
+                "model": _with(run.model, adapter),
+                "collect": run.collect.model_copy(
+                    update={"samples": self._config.live.samples, "seed": run.collect.seed + draw.number}
+                ),
+            }
+        )
+
+    def _slice(self, number: int) -> list[str]:
+        from ..agent.tasksets import load_taskset
+        from .wire import select
+
+        if not self._ids:
+            taskset = load_taskset(self._run.taskset.name, self._run.taskset.options)
+            self._ids = [task.id for task in select(taskset, self._run.taskset)]
+        return slice_of(self._ids, number, self._config.live.tasks)
+
+
+class Experts:
+    """Walks the model along expert attempts: semi-online, so that no world is needed.
+
+    Args:
+        experts: solved attempts with their prompts.
+        run: how the model is asked; of the protocols `choice` and `text`.
+        config: says how many experts and samples, and how many patches.
+        out: folder of the live run.
+
+    Raises:
+        ConfigError: there is no solved attempt, or the protocol is another.
+    """
+
+    def __init__(self, experts: Sequence[Trajectory], run: RunConfig, config: TrainConfig, out: Path) -> None:
+        self._experts = {one.id: one for one in experts if one.success}
+        self._run, self._config, self._out = run, config, out
+        if not self._experts:
+            raise ConfigError(f"none of the {len(experts)} attempts to follow was solved.", hint="Name other experts.")
+        if run.solver.protocol not in ("choice", "text"):
+            raise ConfigError(
+                f"expert attempts cannot be followed with protocol {run.solver.protocol}.",
+                hint="Set run.solver.protocol to choice or text, as the expert was asked.",
+            )
+
+    async def collect(self, draw: Draw, adapter: Path | None) -> Sequence[Trajectory]:
+        """Follow what is left of a draw.
+
+        Raises:
+            LamarckError: the model cannot be asked, or an expert's prompts are not on record.
+        """
+        from ..agent.llms import build_llm
+
+        folder = draw_folder(self._out, draw)
+        if _played(folder):
+            return self.load(draw)
+        llm = build_llm(_with(self._run.model, adapter))
+        chosen = slice_of(list(self._experts), draw.number, self._config.live.tasks)
+        run_id = content_id("semi-online", draw.round, draw.number)
+        with Store.open(_made(folder) / STORE) as store:
+            known = {(one.parent, one.sample) for one in store.headers()}
+            try:
+                for ident in chosen:
+                    for sample in range(self._config.live.samples):
+                        if (ident, sample) not in known:
+                            session = f"{ident}-{sample}"
+                            found = await replay(
+                                self._experts[ident],
+                                self._policy(llm, draw.number, session),
+                                patches=self._config.replay.patches,
+                                sample=sample,
+                                run_id=run_id,
+                            )
+                            store.finish(found)
+                            llm.end_session(session)
+            finally:
+                await llm.close()
+        (folder / PLAYED).touch()
+        return self.load(draw)
+
+    def load(self, draw: Draw) -> Sequence[Trajectory]:
+        """Return the attempts of a draw.
+
+        Raises:
+            StoreError: its store is gone or damaged.
+        """
+        with Store.open(draw_folder(self._out, draw) / STORE, create=False) as store:
+            return list(store.trajectories())
+
+    def _policy(self, model: LLM, number: int, session: str) -> Policy:
+        from ..agent.actions import parse_action
+
+        asked = 0
+
+        async def act(messages: Sequence[Message], admissible: Sequence[str] | None) -> Acted:
+            nonlocal asked
+            asked += 1
+            seed = int(content_id(self._run.collect.seed, number, session, asked)[:8], 16)
+            wanted = self._run.model
+            sampling = Sampling(
+                temperature=wanted.temperature, top_p=wanted.top_p, max_tokens=wanted.max_tokens, seed=seed
+            )
+            if self._run.solver.protocol == "choice" and admissible:
+                reply = await model.choose(messages, admissible, sampling=sampling, session=session)
+                return Acted(reply.text, reply)
+            reply = await model.chat(messages, sampling=sampling, session=session)
+            return Acted(parse_action(reply.text, admissible).action, reply)
+
+        return act
+
+
+def draw_folder(out: Path, draw: Draw) -> Path:
+    """Return where a draw is kept."""
+    return round_folder(out, draw.round) / f"play-{draw.ask + 1:02d}"
+
+
+def slice_of(ids: Sequence[str], number: int, size: int) -> list[str]:
+    """Return the `number`-th slice of `size` ids, beginning again at the end; no id twice."""
+    first = number * size
+    return list(dict.fromkeys(ids[place % len(ids)] for place in range(first, first + size)))
+
+
+def _with(model: ModelConfig, adapter: Path | None) -> ModelConfig:
+    return model.model_copy(update={"adapter": str(adapter.resolve()) if adapter is not None else None})
+
+
+def _played(folder: Path) -> bool:
+    return (folder / PLAYED).exists()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _own_signals_no_more() -> None:
+    """Take back the handlers that collecting put on the loop, which would swallow Ctrl-C while training."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows loops take none
+            loop.remove_signal_handler(number)

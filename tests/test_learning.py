@@ -1,0 +1,149 @@
+"""Learning, end to end: a tiny transformer gets better at a two-step text task by every way of training there is.
+
+It starts as a novice that gives well-formed answers at random and plays its own attempts; what is measured is the
+share of solved attempts before and after, sampled at temperature 1.
+"""
+
+import copy
+import functools
+import gc
+
+import pytest
+import small_task
+import tiny_model
+import torch
+import trl
+from lamarck.training.collate import Weighed
+from lamarck.training.credit.episode import episode_of
+from lamarck.training.credit.gigpo import GiGPO
+from lamarck.training.credit.group import GRPO
+from lamarck.training.credit.hierarchical import Hierarchical
+from lamarck.training.examples import judged, pairs, successes
+from lamarck.training.grpo import RowTrainer, row_config
+from lamarck.training.offline import JudgedTrainer, PairTrainer, imitate
+from lamarck.training.replay import distance, effective_sample_size, truncated_weight, within
+from lamarck.training.rows import episode_rows, step_rows
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+QUIET = {"use_cpu": True, "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True, "report_to": "none",
+         "bf16": False, "lr_scheduler_type": "constant", "gradient_checkpointing": False}  # fmt: skip
+TASK = small_task.TwoSteps()
+
+
+@pytest.fixture(autouse=True)
+def light():
+    """Each trainer collects garbage at its end, over all that the libraries have loaded: let it skip that."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    gc.freeze()
+    yield
+    gc.unfreeze()
+    torch.set_num_threads(threads)
+
+
+@functools.cache
+def _novice(task, seed):
+    return small_task.novice(task, seed)
+
+
+def novice(task, seed):
+    return copy.deepcopy(_novice(task, seed))
+
+
+def weighed(groups, credit, rows=step_rows):
+    """Return the rows of groups with their advantages by an estimator."""
+    advantages = credit.advantages([[episode_of(one) for one in group] for group in groups])
+    return [
+        Weighed(row, row.advantages(of_steps))
+        for group, found in zip(groups, advantages, strict=True)
+        for one, of_steps in zip(group, found, strict=True)
+        for row in rows(one)
+    ]
+
+
+def update(net, rows, optimizer, tmp_path, seed, **settings):
+    """Train on all rows as one batch, once per epoch."""
+    behaviour = settings.pop("behaviour", True)
+    args = row_config(str(tmp_path), batch=len(rows), seed=seed, **{**QUIET, **settings})
+    RowTrainer(
+        rows=rows, args=args, model=net, processing_class=tiny_model.tokenizer(), behaviour=behaviour,
+        optimizers=(optimizer, None),
+    ).train()  # fmt: skip
+
+
+def adam(net, learning_rate):
+    return torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=0.0)
+
+
+def reinforce(net, task, tmp_path, seed, credit, *, rounds, rows=step_rows, samples=16, epochs=8, learning_rate=2e-3):
+    """Play and train in turn."""
+    optimizer = adam(net, learning_rate)
+    for n in range(rounds):
+        groups = small_task.play(net, task, 1000 * seed + n, samples)
+        update(net, weighed(groups, credit, rows), optimizer, tmp_path, seed, num_train_epochs=epochs)
+
+
+def by_grpo(net, tmp_path, seed, effort):
+    reinforce(net, TASK, tmp_path, seed, GRPO(), rounds=effort, rows=episode_rows)
+
+
+def by_gigpo(net, tmp_path, seed, effort):
+    reinforce(net, TASK, tmp_path, seed, GiGPO(), rounds=effort)
+
+
+def offline(kind, tmp_path, seed, steps, learning_rate, **settings):
+    return kind(output_dir=str(tmp_path), max_steps=steps, learning_rate=learning_rate, seed=seed, **QUIET, **settings)
+
+
+def by_sft(net, tmp_path, seed, effort):
+    rows = [row for group in small_task.play(net, TASK, seed, 24) for row in successes(group)]
+    args = offline(trl.SFTConfig, tmp_path, seed, 8 * effort, 3e-3, per_device_train_batch_size=len(rows), max_length=32)
+    imitate(rows, args=args, model=net, processing_class=tiny_model.tokenizer()).train()
+
+
+def small_groups(net, seed, count=6, samples=16):
+    return [group for n in range(count) for group in small_task.play(net, TASK, 1000 * seed + n, samples)]
+
+
+def by_dpo(net, tmp_path, seed, effort):
+    """With the likelihood of the chosen answer added to the loss, as is usual.
+
+    Without it both answers of a pair become less likely in so small a model, and what is neither takes their place.
+    """
+    shown = [pair for group in small_groups(net, seed) for pair in pairs(group)]
+    args = offline(
+        trl.DPOConfig, tmp_path, seed, 10 * effort, 1e-3, per_device_train_batch_size=64, beta=0.5,
+        loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.0],
+    )  # fmt: skip
+    PairTrainer(
+        pairs=shown, args=args, model=net, ref_model=copy.deepcopy(net), processing_class=tiny_model.tokenizer()
+    ).train()
+
+
+def by_kto(net, tmp_path, seed, effort):
+    """With more weight on good answers, of which there are fewer."""
+    shown = [one for group in small_groups(net, seed) for one in judged(group)]
+    args = offline(
+        trl.KTOConfig, tmp_path, seed, 10 * effort, 1e-3, per_device_train_batch_size=128, beta=0.5, desirable_weight=4.0
+    )
+    JudgedTrainer(
+        judged=shown, args=args, model=net, ref_model=copy.deepcopy(net), processing_class=tiny_model.tokenizer()
+    ).train()
+
+
+def by_replay(net, tmp_path, seed, effort):
+    """Train on one set of the novice's attempts, pass after pass, with weights for how far it has moved since."""
+    rows = weighed(small_task.play(net, TASK, seed, 48), GiGPO(), episode_rows)
+    optimizer, sizes = adam(net, 2e-3), []
+    for _ in range(effort):
+        now = [tiny_model.logprobs(net, one.row.prompt_ids, one.row.completion_ids) for one in rows]
+        far = [distance(one.row, new) for one, new in zip(rows, now, strict=True)]
+        near = {id(row) for row in within([one.row for one in rows], far, bound=2.0)}
+        kept = [(one, truncated_weight(by)) for one, by in zip(rows, far, strict=True) if id(one.row) in near]
+        sizes.append(effective_sample_size([weight for _, weight in kept]))
+        again = [Weighed(one.row, tuple(weight * a for a in one.advantages)) for one, weight in kept]
+        update(net, again, optimizer, tmp_path, seed, behaviour=False, num_train_epochs=4)
+    assert sizes[0] == pytest.approx(len(rows)) and sizes[-1] < sizes[0]
+
+
+WAYS = {"sft": by_sft, "grpo": by_grpo, "gigpo": by_gigpo, "dpo": by_dpo, "kto": by_kto, "replay": by_replay}

@@ -1,0 +1,124 @@
+"""`lamarck train live` through the command line."""
+
+import json
+import traceback
+
+import pytest
+import tiny_model
+import torch
+from lamarck.cli.app import app
+from lamarck.core import Message, Step, Task, Trajectory
+from lamarck.errors import ConfigError
+from lamarck.rundir import RunDirectory
+from lamarck.store import Store
+from lamarck.training.adapters import Adapter
+from lamarck.training.semi_online import reach
+from typer.testing import CliRunner
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+WALK = """
+class Walk:
+    concurrency = "inline"
+    goal = "reach two"
+    def reset(self, seed, task):
+        self.n = 0
+        return self.see(), {"admissible_actions": ["left", "right"]}
+    def see(self):
+        return f"at {self.n}"
+    def step(self, action):
+        self.n = max(0, self.n + (1 if action == "right" else -1))
+        won = self.n == 2
+        return self.see(), float(won), won, False, {"admissible_actions": ["left", "right"], "success": won}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Return a folder with a world and a model that can be asked by chat."""
+    folder = tmp_path_factory.mktemp("command")
+    (folder / "live_walk.py").write_text(WALK)
+    net, words = tiny_model.model(), tiny_model.tokenizer()
+    net.config.max_position_embeddings = 1024
+    words.chat_template = "{% for m in messages %}{{ m.content }} <end> {% endfor %}"
+    net.save_pretrained(folder / "tiny")
+    words.save_pretrained(folder / "tiny")
+    return folder
+
+
+def command(*arguments, code=0):
+    done = CliRunner().invoke(app, ["train", "live", *arguments, "--json"], catch_exceptions=code == 0)
+    assert done.exit_code == code, (done.output, done.exception, traceback.format_exception(done.exception))
+    return json.loads(done.stdout)
+
+
+ASK = ("--model", "tiny", "--rows", "step", "--batch", "4", "--accumulate", "1", "--updates", "2", "--rank", "4",
+       "--set", "report_to=[]", "--set", "live.asks=3", "--tasks", "2", "--samples", "4")  # fmt: skip
+
+
+def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
+    monkeypatch.chdir(place)
+    world = ("--taskset", "live_walk:Walk", "--max-steps", "3", "--set", "run.taskset.options.episodes=6")
+    found = command(*world, *ASK, "--rounds", "1", "--out", "lived")
+    assert [one["number"] for one in found["rounds"]] == [1] and found["rounds"][0]["tokens"] > 0
+    first = Adapter.read(place / "lived/rounds/001/train/adapter")
+    assert Adapter.read(place / "lived/adapter").id == first.id
+    again = command("--resume", "--out", "lived", "--rounds", "2")
+    assert again["rounds"][0] == found["rounds"][0] and again["rounds"][1]["policy"] == first.policy_version
+    assert Adapter.read(place / "lived/adapter").parent == first.id
+    played = [RunDirectory(folder).load_config() for folder in sorted((place / "lived/rounds").glob("*/play-*"))]
+    assert len({one.collect.seed for one in played}) == len(played) and played[0].model.adapter is None
+    assert played[0].taskset.ids == ("live_walk:Walk/0", "live_walk:Walk/1") != played[-1].taskset.ids
+    assert played[-1].model.adapter == str(first.folder.resolve()) and played[0].model.temperature == 1.0
+    with pytest.raises(ConfigError, match=r"live\.tasks was 2 and is 3 now"):
+        CliRunner().invoke(app, ["train", "live", "--resume", "--out", "lived", "--tasks", "3"], catch_exceptions=False)
+
+
+def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thread):
+    monkeypatch.chdir(place)
+    ask = Message(role="user", content="look")
+    way = [(ask,), (ask, Message(role="assistant", content="right"), Message(role="user", content="door"))]
+    steps = tuple(
+        Step(index=n, observation="o", messages=sent, action="right", completion="right", admissible=("left", "right"))
+        for n, sent in enumerate(way)
+    )
+    experts = [
+        Trajectory(id=f"e{n}", run_id="x", task=Task(id=f"x{n}", goal="", environment="e"), steps=steps,
+                   stop="terminated", reward=1.0, success=True)
+        for n in range(3)
+    ]  # fmt: skip
+    with Store.open(place / "experts.db") as store:
+        for one in experts:
+            store.finish(one)
+    found = command("--expert", "experts.db", "--patches", "1", *ASK, "--rounds", "1", "--out", "followed")
+    [only] = found["rounds"]
+    assert only["attempts"] == 8 * only["asks"] and only["informative"] >= 2
+    with Store.open(place / "followed/rounds/001/play-01/store.db") as store:
+        kept = list(store.trajectories())
+    assert {one.parent for one in kept} == {"e0", "e1"} and reach(kept).progress < 1
+    assert all(one.steps[0].policy_version == only["policy"] for one in kept)
+
+
+def test_wrong_requests_are_refused_before_anything_is_played(place, monkeypatch):
+    monkeypatch.chdir(place)
+
+    def refused(*arguments):
+        with pytest.raises(ConfigError) as error:
+            CliRunner().invoke(app, ["train", "live", *arguments], catch_exceptions=False)
+        return str(error.value)
+
+    assert "--out is missing" in refused()
+    assert "validate_share is for stored attempts" in refused("--out", "no", "--set", "validate_share=0.5")
+    wrong = refused("--out", "no", "--set", "run.taskset.split=valid_seen")
+    assert "split valid_seen is to be played" in wrong
+    assert "no training in no to resume" in refused("--out", "no", "--resume")
+    assert not (place / "no").exists()

@@ -1,0 +1,250 @@
+"""From stored attempts to weighed rows: rewards by name, then credit by name, then rows of tokens."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..config_training import TrainConfig
+from ..core import Trajectory
+from ..errors import ConfigError, TrainingError
+from .collate import Weighed
+from .credit.contributions import settled_episode
+from .credit.episode import Credit, Episode
+from .credit.named import NEEDS, compares, credit_named
+from .credit.statistics import spread
+from .rewards.named import REWARDS, Part, parts, summed
+from .rows import Row, rows_of
+from .selection import informative, resampled
+from .sources import INFRASTRUCTURE, Sources
+
+SAMPLES = "Collect several attempts at each task: `lamarck run --samples 4`."
+PLAYED = "Attempts of baselines (random, expert) have none; collect with a model."
+NO_LOGPROBS = "rows without log-probabilities"
+
+
+@dataclass(frozen=True)
+class GroupFigures:
+    """What there was to compare."""
+
+    groups: int = 0
+    """Groups with a known reward."""
+    used: int = 0
+    """Groups that are trained on."""
+    same: int = 0
+    """Groups of several attempts that all got the same."""
+    alone: int = 0
+    """Groups of one attempt."""
+    attempts: int = 0
+    """Attempts that are trained on."""
+    reward_mean: float = 0.0
+    """Of all attempts with a known reward."""
+    reward_std: float = 0.0
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Rows with what each of their tokens is worth."""
+
+    rows: list[Weighed]
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why attempts or rows were left out, and how many."""
+    groups: GroupFigures = GroupFigures()
+
+
+class Rewarded(NamedTuple):
+    """An attempt and the reward of each of its steps."""
+
+    trajectory: Trajectory
+    rewards: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """Reward of the whole attempt."""
+        return math.fsum(self.rewards)
+
+
+def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
+    """Return the rows that reinforcement trains on, each token with its advantage.
+
+    Rewards are settled first, by `grpo.rewards`; then groups without a difference are left out where the estimator
+    compares siblings and `grpo.pick_groups` is set; then `grpo.credit` sees all groups at once.
+
+    Raises:
+        ConfigError: an estimator, a reward or an option is not one there is.
+        TrainingError: a reward or an advantage is not finite, the estimator lacks what it needs, or nothing is left.
+    """
+    credit = credit_named(config.grpo.credit, config.grpo.credit_options)
+    known = parts(config.grpo.rewards, config.grpo.reward_options)
+    _compatible(config, credit, known)
+    left_out: Counter[str] = Counter()
+    groups = sources.groups()
+    if config.replay.resample is not None:
+        before = len(sources.trajectories)
+        groups = resampled(groups, config.replay.resample, config.seed)
+        left_out["resampled away"] = before - sum(map(len, groups))
+    rewarded = reward_groups(config, groups, known, left_out)
+    picked, figures = pick(config, credit, rewarded, left_out)
+    able, episodes = _episodes(credit, picked, left_out)
+    rows = [
+        weighed
+        for group, advantages in zip(able, credit.advantages(episodes), strict=True)
+        for one, of_steps in zip(group, advantages, strict=True)
+        for weighed in _rows(config, one.trajectory, of_steps, tokenizer, left_out)
+    ]
+    _some(config, rows, left_out)
+    return Settled(rows, {why: n for why, n in left_out.items() if n}, figures)
+
+
+def reward_groups(
+    config: TrainConfig, groups: Sequence[Sequence[Trajectory]], known: Sequence[Part], left_out: Counter[str]
+) -> list[list[Rewarded]]:
+    """Return the attempts of each group with their rewards; those that have none are left out and counted.
+
+    Raises:
+        TrainingError: a reward is not finite, or no attempt has one.
+    """
+    found = []
+    for group in groups:
+        able = []
+        for one in group:
+            if one.failure is not None:
+                left_out[INFRASTRUCTURE] += 1
+                continue
+            rewards = summed(known, one, config.grpo.reward_bounds) if one.steps else None
+            if rewards is None:
+                left_out["without a reward"] += 1
+                continue
+            able.append(Rewarded(one, rewards))
+        if able:
+            found.append(able)
+    if not found:
+        raise TrainingError(
+            f"no attempt has a reward by {', '.join(part.name for part in known)}.",
+            hint="Name another in grpo.rewards; {environment = 1.0} applies to every attempt.",
+        )
+    return found
+
+
+def pick(
+    config: TrainConfig, credit: Credit, groups: Sequence[Sequence[Rewarded]], left_out: Counter[str]
+) -> tuple[list[list[Rewarded]], GroupFigures]:
+    """Return the groups that teach something, and figures.
+
+    Raises:
+        TrainingError: none does.
+    """
+    totals = [one.total for group in groups for one in group]
+    mean, std = spread(totals)
+    alone = sum(len(group) == 1 for group in groups)
+    # Which groups differ is asked of the settled rewards, which need not be the environment's.
+    told = [[one.trajectory.model_copy(update={"reward": round(one.total, 9)}) for one in group] for group in groups]
+    differ = {one.id for group in informative(told) for one in group}
+    same = sum(len(group) > 1 and group[0].trajectory.id not in differ for group in groups)
+    if compares(credit) and alone == len(groups):
+        raise TrainingError(
+            f"every one of the {alone} groups has one attempt, and {credit.name} compares siblings.",
+            hint=f"{SAMPLES} Or take grpo.credit = step_return, which compares nothing.",
+        )
+    chosen = [list(group) for group in groups]
+    if compares(credit) and config.grpo.pick_groups:
+        chosen = [group for group in chosen if group[0].trajectory.id in differ]
+        left_out["in groups that all got the same"] = sum(
+            len(group) for group in groups if len(group) > 1 and group[0].trajectory.id not in differ
+        )
+        left_out["without a sibling"] = alone
+    if not chosen:
+        raise TrainingError(
+            f"the attempts of each of the {len(groups)} groups all got the same, so none is better than its siblings.",
+            hint="Collect more attempts, at other tasks, or at a higher model.temperature.",
+        )
+    attempts = sum(map(len, chosen))
+    return chosen, GroupFigures(len(groups), len(chosen), same, alone, attempts, mean, std)
+
+
+def _episodes(
+    credit: Credit, groups: Sequence[Sequence[Rewarded]], left_out: Counter[str]
+) -> tuple[list[list[Rewarded]], list[list[Episode]]]:
+    """Return attempts and episodes that have what the estimator needs beyond rewards."""
+    need = NEEDS.get(credit.name)
+    able, episodes, lacking = [], [], []
+    for group in groups:
+        both = [(one, settled_episode(one.trajectory, one.rewards)) for one in group]
+        kept = [(one, episode) for one, episode in both if need is None or getattr(episode, need.what)]
+        lacking += [episode.id for _, episode in both if need is not None and not getattr(episode, need.what)]
+        if kept:
+            able.append([one for one, _ in kept])
+            episodes.append([episode for _, episode in kept])
+    if need is not None and lacking:
+        left_out[f"without {need.words}"] += len(lacking)
+        if not able:
+            raise TrainingError(
+                f"credit {credit.name} needs {need.words}, which none of the {len(lacking)} attempts has "
+                f"({lacking[0]} is the first).",
+                hint=need.hint,
+            )
+    return able, episodes
+
+
+def _compatible(config: TrainConfig, credit: Credit, known: Sequence[Part]) -> None:
+    bounds = config.grpo.reward_bounds
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise ConfigError(f"grpo.reward_bounds are {list(bounds)}: the lower one comes first.")
+    for part in known:
+        if part.name in REWARDS and not REWARDS[part.name].baseline and credit.name != "step_return":
+            raise ConfigError(
+                f"reward {part.name} stands for an advantage, and {credit.name} would take a baseline off it.",
+                hint="Set grpo.credit = step_return, or take verifier_backward.",
+            )
+
+
+def _rows(
+    config: TrainConfig, one: Trajectory, of_steps: Sequence[float], tokenizer: Any, left_out: Counter[str]
+) -> list[Weighed]:
+    by = [0.0] * (max(step.index for step in one.steps) + 1)
+    for step, value in zip(one.steps, of_steps, strict=True):
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the advantage of step {step.index} of trajectory {one.id} by {config.grpo.credit} is {value}.",
+                hint="Look at the group with `lamarck train inspect`.",
+            )
+        by[step.index] = value
+    found = formed(config, one, tokenizer, left_out)
+    left_out[NO_LOGPROBS] += sum(not row.on_record for row in found)
+    return [Weighed(row, row.advantages(by)) for row in found if row.on_record]
+
+
+def _some(config: TrainConfig, rows: Sequence[Weighed], left_out: Counter[str]) -> None:
+    if not rows and left_out[NO_LOGPROBS]:
+        raise TrainingError(
+            "no attempt has the log-probabilities of the policy that sampled it, which reinforcement needs.",
+            hint="Collect with a model that returns them (embedded, vLLM), or train by sft, dpo or kto.",
+        )
+    if not rows:
+        raise TrainingError("no attempt holds an answer of a model.", hint=PLAYED)
+    if config.grpo.beta == 0 and not any(value for one in rows for value in one.advantages):
+        raise TrainingError(
+            f"all advantages by {config.grpo.credit} are 0: training would change nothing.", hint=SAMPLES
+        )
+
+
+def formed(config: TrainConfig, one: Trajectory, tokenizer: Any, left_out: Counter[str]) -> list[Row]:
+    """Return the rows of an attempt as `samples` wants them; one that gives none is counted.
+
+    Raises:
+        TrainingError: its tokens or its text cannot be used; says which attempt and step.
+    """
+    wanted = config.samples
+    try:
+        found = rows_of(one, form=wanted.rows, tokenizer=tokenizer, strip=wanted.strip_recalled)
+    except TrainingError as error:
+        if error.kind != "mixed":
+            raise
+        left_out["with token ids at some answers only"] += 1
+        return []
+    if not found:
+        left_out["without an answer of a model"] += 1
+    return found

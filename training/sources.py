@@ -1,0 +1,256 @@
+"""What a stage of training reads: attempts from runs, store files and exported files, each of them once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import sqlalchemy as sa
+
+from ..config_training import TrainConfig
+from ..core import Trajectory, content_id
+from ..errors import ConfigError, StoreError, TrainingError
+from ..rundir import RunDirectory
+from ..store import Store
+from ..store_io import entries, read_trajectory, why
+from ..store_tables import TRAJECTORIES
+from .shared_ids import SharedIds
+
+Notify = Callable[[str], None]
+FILES = (".jsonl", ".jsonl.gz", ".parquet")
+INFRASTRUCTURE = "ended by infrastructure"
+UNSOLVED = "not solved"
+TWICE = "read already"
+AT_ONCE = 200
+"""Attempts that are fetched with one query."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Attempts to train on. None of them was ended by infrastructure, and each has a step."""
+
+    trajectories: tuple[Trajectory, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Why attempts were left out, and how many."""
+    runs: tuple[str, ...] = ()
+    """Ids of the runs they come from."""
+    places: tuple[str, ...] = ()
+    """Where they were read, in words for a person."""
+
+    def groups(self) -> list[list[Trajectory]]:
+        """Return attempts that share a baseline, in the order in which they were read."""
+        return grouped(self.trajectories)
+
+
+def grouped(trajectories: Iterable[Trajectory]) -> list[list[Trajectory]]:
+    """Return attempts by what they share a baseline with; without a group id it is the run and the task."""
+    found: dict[str, list[Trajectory]] = {}
+    for one in trajectories:
+        found.setdefault(one.group_id or content_id(one.run_id, one.task.id), []).append(one)
+    return list(found.values())
+
+
+def load_sources(config: TrainConfig, notify: Notify | None = None) -> Sources:
+    """Read what `config.stores` name, leave out what is not to be trained on, and count why.
+
+    Of a store only the attempts that are wanted are read whole, so that what is left out costs next to nothing.
+
+    Args:
+        config: names the stores, the splits and the tasks. For kind `sft` unsolved attempts are left out too.
+        notify: is told what is being read, and of each attempt that cannot be.
+
+    Raises:
+        ConfigError: no store is named, one is not there, or is something else.
+        TrainingError: nothing is left (unless fresh attempts are to be collected), or two stores disagree.
+        StoreError: a store cannot be opened.
+    """
+    if not config.stores and not config.live.rounds:
+        raise ConfigError("no store is named to train from.", hint="Give --store RUN, a store or an exported file.")
+    taken = _Taken(config, notify or (lambda text: None))
+    for place in config.stores:
+        taken.read(place)
+    found = Sources(
+        tuple(taken.trajectories),
+        dict(taken.left_out),
+        tuple(dict.fromkeys(one.run_id for one in taken.trajectories)),
+        tuple(taken.places),
+    )
+    if not config.live.rounds:
+        some(config, found)
+    return found
+
+
+def some(config: TrainConfig, sources: Sources) -> None:
+    """Make sure that there is something to train on.
+
+    Raises:
+        TrainingError: there is not; it says what there was, and why none of it counts.
+    """
+    if sources.trajectories:
+        return
+    where = " and ".join(sources.places) or "the stores"
+    if not sources.left_out:
+        raise TrainingError(f"there is no finished attempt in {where}.", hint="`lamarck run --out DIR` collects some.")
+    reasons = counted(sources.left_out)
+    if any(reason.startswith("of split") for reason in sources.left_out):
+        hint = f"Training takes samples.splits = {list(config.samples.splits)}; name others, or [] for all."
+    elif UNSOLVED in sources.left_out:
+        hint = "Imitation needs solved attempts: collect more, or learn from failures by grpo, dpo or kto."
+    else:
+        hint = "`lamarck show RUN` lists the attempts; collect others."
+    raise TrainingError(f"no attempt in {where} can be trained on: {reasons}.", hint=hint)
+
+
+def counted(left_out: Mapping[str, int]) -> str:
+    """Say in words what was left out: `3 ended by infrastructure, 2 of split test`."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda pair: -pair[1]))
+
+
+class Header(NamedTuple):
+    """What decides whether an attempt is read at all."""
+
+    id: str
+    run_id: str
+    task_id: str
+    split: str
+    failed: bool
+    success: bool | None
+    reward: float | None
+    steps: int
+
+    @classmethod
+    def of(cls, one: Trajectory) -> Header:
+        """Return that of an attempt."""
+        failed = one.failure is not None
+        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, len(one.steps))
+
+    def unfit(self, config: TrainConfig) -> str | None:
+        """Say why an attempt is not trained on, or None."""
+        if config.samples.splits and self.split not in config.samples.splits:
+            return f"of split {self.split}" if self.split else "of split '' (none)"
+        if config.samples.tasks and self.task_id not in config.samples.tasks:
+            return "at other tasks"
+        if self.failed:
+            return INFRASTRUCTURE
+        if not self.steps:
+            return "without a step"
+        if config.kind == "sft" and not self.success:
+            return UNSOLVED
+        return None
+
+
+class _Taken:
+    """What was read so far."""
+
+    def __init__(self, config: TrainConfig, notify: Notify) -> None:
+        self._config, self._notify = config, notify
+        self._seen: dict[str, tuple[int, str]] = {}
+        self._ids = SharedIds()
+        self.trajectories: list[Trajectory] = []
+        self.left_out: Counter[str] = Counter()
+        self.places: list[str] = []
+
+    def read(self, place: str) -> None:
+        kind = kind_of(place)
+        self._notify(f"reading {place}" if "://" not in place else "reading a database")
+        if kind == "file":
+            self._file(Path(place))
+        elif kind == "run":
+            directory = RunDirectory(place)
+            run_id = directory.run_id
+            self._store(directory.store_url(directory.load_config()), run_id, place)
+        else:
+            path = Path(place) / "store.db" if kind == "folder" else place
+            self._store(path, None, place)
+
+    def _store(self, url: str | Path, run_id: str | None, place: str) -> None:
+        with Store.open(url, create=False) as store:
+            self.places.append(place if "://" not in place else store.place)
+            wanted = [header.id for header in _headers(store, run_id) if self._wants(header)]
+            for start in range(0, len(wanted), AT_ONCE):
+                for one in self._whole(store, wanted[start : start + AT_ONCE]):
+                    self._take(one)
+
+    def _whole(self, store: Store, idents: list[str]) -> Iterator[Trajectory]:
+        query = sa.select(TRAJECTORIES.c.id, TRAJECTORIES.c.body).where(TRAJECTORIES.c.id.in_(idents))
+        bodies = {row.id: row.body for row in store.read(query)}
+        for ident in idents:
+            try:
+                yield Trajectory.model_validate_json(bodies[ident]).model_copy(update={"steps": store.steps_of(ident)})
+            except (ValueError, StoreError) as error:
+                if isinstance(error, StoreError) and error.kind != "damaged":
+                    raise
+                self._unreadable(f"trajectory {ident} in {store.place} is damaged and left out: {why(error)}")
+
+    def _file(self, path: Path) -> None:
+        self.places.append(str(path))
+        total, first = 0, ""
+        for number, text in entries(path):
+            total += 1
+            try:
+                one = read_trajectory(text)
+            except (ValueError, OverflowError, RecursionError) as error:
+                line = f"{path}, entry {number}, is no trajectory: {why(error)}"
+                first = first or line
+                self._unreadable(line)
+                continue
+            if self._wants(Header.of(one)):
+                self._take(one)
+        if first and total == self.left_out["unreadable"]:
+            raise ConfigError(f"{first}.", hint="`lamarck import` reads other formats into a store.")
+
+    def _wants(self, header: Header) -> bool:
+        known, place = self._seen.get(header.id, (None, ""))
+        content = hash(repr(header))  # of its text, since a reward that is NaN is not equal to itself
+        if known is not None:
+            if known != content:
+                raise TrainingError(
+                    f"trajectory {header.id} in {self.places[-1]} is not the one of this id in {place}.",
+                    hint="Train from one of the two.",
+                )
+            self.left_out[TWICE] += 1
+            return False
+        self._seen[header.id] = content, self.places[-1]
+        unfit = header.unfit(self._config)
+        if unfit is not None:
+            self.left_out[unfit] += 1
+        return unfit is None
+
+    def _take(self, one: Trajectory) -> None:
+        self.trajectories.append(self._ids.of(one))
+
+    def _unreadable(self, line: str) -> None:
+        self.left_out["unreadable"] += 1
+        self._notify(line)
+
+
+def kind_of(place: str) -> Literal["run", "folder", "store", "file"]:
+    """Say what a name of the configuration means: a run, a folder with a bare store, a store, or an exported file.
+
+    Raises:
+        ConfigError: nothing is there, or a folder without any of it.
+    """
+    if "://" in place:
+        return "store"
+    path = Path(place)
+    if path.is_dir():
+        if RunDirectory(path).exists():
+            return "run"
+        if (path / "store.db").is_file():
+            return "folder"
+        raise ConfigError(f"{place} is no run: it has neither run.toml nor store.db.", hint="`lamarck run` makes one.")
+    if not path.is_file():
+        raise ConfigError(f"there is no run, store or file {place}.", hint="Check --store.")
+    return "file" if path.name.endswith(FILES) else "store"
+
+
+def _headers(store: Store, run_id: str | None) -> Iterator[Header]:
+    query = "SELECT id, run_id, task_id, split, failed, success, reward, steps FROM trajectories WHERE NOT open"
+    own = () if run_id is None else (run_id,)
+    rows = store.select(f"{query}{' AND run_id = ?' if own else ''} ORDER BY started_at, id", own)
+    for ident, run, task, split, failed, success, reward, steps in rows:
+        known = None if success is None else bool(success)
+        yield Header(ident, run, task, split, bool(failed), known, reward, steps)

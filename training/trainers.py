@@ -1,0 +1,229 @@
+"""From examples and settings to the right one of TRL's trainers."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from ..config_training import OptimizerConfig, TrainConfig
+from ..errors import TrainingError
+from .base import Base
+from .collate import Weighed
+from .examples import Judged, Pair
+from .output import TrainDirectory
+from .prepared import Prepared
+from .rows import Row
+from .summary import NOUNS
+
+RATES = {"sft": 2e-4, "dpo": 2e-5, "kto": 2e-5, "grpo": 2e-5}
+"""Learning rates of adapters where none is set."""
+SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
+SHARED = 0.2
+"""Share of the tokens that are the same in another row from which packing is worth its bookkeeping."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How many rows go into an update."""
+
+    batch: int
+    accumulate: int
+    notes: tuple[str, ...] = ()
+    """What had to be changed of the settings, and why."""
+
+
+def fit(kind: str, optimizer: OptimizerConfig, rows: int) -> Fit:
+    """Return batch and accumulation as set, or smaller where there are too few rows for one update.
+
+    Raises:
+        TrainingError: there are no rows, or one alone for a kind that compares.
+    """
+    if not rows:
+        raise TrainingError("there is nothing to train on.", hint="Collect more with `lamarck run --samples 4`.")
+    if rows < 2 and kind in ("kto", "grpo"):
+        raise TrainingError(f"one row alone is not enough for {kind}.", hint="Collect more, or take --rows step.")
+    batch, accumulate, notes = optimizer.batch, optimizer.accumulate, []
+    if kind == "kto" and batch < 2:
+        # KTO estimates its KL from the other answers of a batch.
+        batch, accumulate = 2, max(1, accumulate // 2)
+        notes.append(f"kto needs two rows at once: batch 2 instead of 1, {accumulate} batches per update")
+    if kind == "grpo" and batch * accumulate < 2:
+        accumulate = 2
+        notes.append("grpo needs two rows per update: 2 batches per update instead of 1")
+    if batch * accumulate > rows:
+        smaller = min(batch, rows)
+        accumulate = max(1, rows // smaller)
+        notes.append(
+            f"{rows} {NOUNS[kind]} do not fill an update of {optimizer.batch} x {optimizer.accumulate}: "
+            f"taking {smaller} x {accumulate}"
+        )
+        batch = smaller
+    return Fit(batch, accumulate, tuple(notes))
+
+
+def rate(config: TrainConfig) -> float:
+    """Return the learning rate: what is set, or the kind's own."""
+    return config.optimizer.learning_rate or RATES[config.kind]
+
+
+def tokens_of(example: Row | Weighed | Pair | Judged) -> int:
+    """Return how many tokens of an example go through the model."""
+    if isinstance(example, Pair):
+        return 2 * len(example.prompt_ids) + len(example.chosen_ids) + len(example.rejected_ids)
+    row = example.row if isinstance(example, Weighed) else example
+    return len(row.prompt_ids) + len(row.completion_ids)
+
+
+def identity(examples: Sequence[Any]) -> dict[str, Any]:
+    """Return what names examples: how many, of how many tokens, and a hash of those in order."""
+    digest = hashlib.sha256()
+    for one in examples:
+        for ids in _ids(one):
+            digest.update(len(ids).to_bytes(4, "little"))
+            digest.update(array("q", ids).tobytes())
+    return {"rows": len(examples), "tokens": sum(map(tokens_of, examples)), "id": digest.hexdigest()[:32]}
+
+
+def trainer_for(
+    config: TrainConfig, prepared: Prepared[Any], base: Base, directory: TrainDirectory, fitted: Fit, **keywords: Any
+) -> Any:
+    """Return a trainer of TRL for the stage.
+
+    Args:
+        config: the settings of the stage.
+        prepared: examples of its kind.
+        base: the model with its adapter.
+        directory: where checkpoints go.
+        fitted: rows per update.
+        keywords: more of what the trainer takes: callbacks, and for grpo `returns` and `notify`.
+    """
+    given = {
+        "model": base.model,
+        "processing_class": base.tokenizer,
+        "held": prepared.validate,
+        **keywords,
+    }
+    return TRAINERS[config.kind](config, prepared, _settings(config, directory, fitted, bool(prepared.validate)), given)
+
+
+def _sft(config: TrainConfig, prepared: Prepared[Row], settings: dict[str, Any], given: dict[str, Any]) -> Any:
+    from trl import SFTConfig
+
+    from .offline import imitate
+
+    return imitate(prepared.train, args=SFTConfig(max_length=None, **settings), **given)
+
+
+def _dpo(config: TrainConfig, prepared: Prepared[Pair], settings: dict[str, Any], given: dict[str, Any]) -> Any:
+    from trl import DPOConfig
+
+    from .offline import PairTrainer
+
+    args = DPOConfig(max_length=None, beta=config.beta, **settings)
+    return PairTrainer(pairs=prepared.train, args=args, **given)
+
+
+def _kto(config: TrainConfig, prepared: Prepared[Judged], settings: dict[str, Any], given: dict[str, Any]) -> Any:
+    from trl import KTOConfig
+
+    from .offline import JudgedTrainer
+
+    args = KTOConfig(max_length=None, beta=config.beta, **settings)
+    # KTO takes its batches in order; siblings stand together, and good and bad ones should meet.
+    mixed = random.Random(config.seed).sample(prepared.train, len(prepared.train))
+    return JudgedTrainer(judged=mixed, args=args, **given)
+
+
+def _grpo(config: TrainConfig, prepared: Prepared[Weighed], settings: dict[str, Any], given: dict[str, Any]) -> Any:
+    from .grpo import RowTrainer, row_config
+
+    known, wanted = dict(settings), config.grpo
+    args = row_config(
+        known.pop("output_dir"),
+        batch=known.pop("per_device_train_batch_size"),
+        accumulate=known.pop("gradient_accumulation_steps"),
+        loss_type=wanted.loss,
+        beta=wanted.beta,
+        epsilon=wanted.clip_low,
+        epsilon_high=wanted.clip_high,
+        importance_sampling_level=wanted.ratio,
+        # Dr. GRPO divides by the longest completion there may be.
+        max_completion_length=config.samples.max_tokens,
+        num_generations_eval=1,
+        **known,
+    )
+    if wanted.loss in TWO_SIDED and any(one.row.stripped for one in prepared.train):
+        given["clip_stripped"] = wanted.clip_stripped
+    notify = given.pop("notify", None)
+    if wanted.packing and (config.samples.rows == "step" or shared(prepared.train) > SHARED):
+        from .packed_trainer import PackedRowTrainer
+
+        told = {} if notify is None else {"notify": notify}
+        return PackedRowTrainer(rows=prepared.train, args=args, **told, **given)
+    return RowTrainer(rows=prepared.train, args=args, **given)
+
+
+TWO_SIDED = frozenset({"grpo", "dapo", "bnpo", "dr_grpo", "luspo"})
+"""Losses that clip the ratio to both sides; cispo reads the upper bound otherwise, and the others read none."""
+TRAINERS: Mapping[str, Callable[..., Any]] = {"sft": _sft, "dpo": _dpo, "kto": _kto, "grpo": _grpo}
+
+
+def shared(rows: Sequence[Weighed]) -> float:
+    """Return the share of all tokens that begin some other row as well: what packing could save at most.
+
+    In sorted order, what a row shares with any other it shares with its neighbour.
+    """
+    inputs = sorted(one.row.prompt_ids + one.row.completion_ids for one in rows)
+    same = 0
+    for before, after in pairwise(inputs):
+        most = min(len(before), len(after))
+        same += next((n for n in range(most) if before[n] != after[n]), most)
+    return same / max(1, sum(map(len, inputs)))
+
+
+def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, evaluate: bool) -> dict[str, Any]:
+    """Return what all of TRL's configurations share."""
+    import torch
+
+    wanted = config.optimizer
+    reporters = [name for name in config.report_to if name != "tensorboard"]
+    return {
+        "output_dir": str(directory.checkpoints),
+        "per_device_train_batch_size": fitted.batch,
+        "per_device_eval_batch_size": fitted.batch,
+        "gradient_accumulation_steps": fitted.accumulate,
+        "num_train_epochs": wanted.epochs,
+        "max_steps": wanted.max_steps,
+        "learning_rate": rate(config),
+        "warmup_steps": wanted.warmup,
+        "lr_scheduler_type": SCHEDULES[wanted.schedule],
+        "weight_decay": wanted.weight_decay,
+        "max_grad_norm": wanted.clip,
+        "gradient_checkpointing": wanted.gradient_checkpointing,
+        "bf16": False,  # the weights are in the format they are trained in
+        "seed": config.seed,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        "save_total_limit": config.keep,
+        "eval_strategy": "steps" if evaluate else "no",
+        "eval_steps": config.save_steps if evaluate else None,
+        "prediction_loss_only": True,
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # a loss that is no number ends training
+        "disable_tqdm": True,
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": reporters or "none",
+        "run_name": directory.path.name,
+    }
+
+
+def _ids(example: Any) -> tuple[tuple[int, ...], ...]:
+    if isinstance(example, Pair):
+        return example.prompt_ids, example.chosen_ids, example.rejected_ids
+    row = example.row if isinstance(example, Weighed) else example
+    return row.prompt_ids, row.completion_ids
