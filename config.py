@@ -37,8 +37,8 @@ class ModelConfig(Section):
     """Which model decides, and how it is asked."""
 
     name: str = "embedded"
-    """`embedded`, `embedded:FOLDER`, `vllm:FOLDER` (or a hub's name), `random`, `first`, `follower`, `scripted:FILE`,
-    or any litellm model name (`openai/gpt-...`)."""
+    """`embedded`, `embedded:FOLDER`, `vllm:FOLDER` (or a hub's name), `random`, `first`, `follower`, `expert`,
+    `scripted:FILE`, or any litellm model name (`openai/gpt-...`)."""
     adapter: str | None = None
     """Folder of an adapter that `lamarck train` made, on this model."""
     api_base: str | None = None

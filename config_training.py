@@ -89,11 +89,10 @@ class GRPOSettings(Section):
     """Weight of the KL divergence from the model that training starts from; 0 loads no reference."""
     clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
     """How far below 1 the ratio counts."""
-    clip_high: float | None = Field(default=0.28, gt=0.0)
-    """How far above 1 the ratio counts; None is as `clip_low`. 0.28 is DAPO's."""
-    clip_stripped: float | None = Field(default=0.6, gt=0.0)
-    """The same for rows that lost what was recalled, whose ratio has further to go; 0.6 is AgentEvolver's, None is as
-    in other rows."""
+    clip_high: float = Field(default=0.28, gt=0.0)
+    """How far above 1 the ratio counts; 0.28 is DAPO's."""
+    clip_stripped: float = Field(default=0.6, gt=0.0)
+    """The same for rows that lost what was recalled, whose ratio has further to go; 0.6 is AgentEvolver's."""
     ratio: Literal["token", "sequence"] = "token"
     """Importance ratio per token, or one per row (GSPO)."""
     packing: bool = True
@@ -101,7 +100,7 @@ class GRPOSettings(Section):
     pick_groups: bool = True
     """Leave out groups whose attempts all got the same: they have no advantage (DAPO). Only with estimators that
     compare the attempts of a group."""
-    agreement: float = Field(default=0.5, gt=0.0)
+    agreement: float = Field(default=0.1, gt=0.0)
     """Refuse to train when log-probabilities of the same policy, as sampled and as computed here, differ by more than
     this at the mean, in nats."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from .config import RunConfig
 from .core import content_id
@@ -157,16 +157,30 @@ class RunDirectory:
             before = RunConfig.model_validate(tomllib.loads(self.config_path.read_text(encoding="utf-8")))
         except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise ConfigError(f"{self.config_path} cannot be read: {error}.") from error
-        old, new = flatten(before.model_dump(mode="json")), flatten(config.model_dump(mode="json"))
-        changed = [key for key in sorted(old | new) if old.get(key) != new.get(key)]
-        binding = [key for key in changed if key not in FREE]
-        if binding:
-            key = binding[0]
-            raise ConfigError(
-                f"cannot resume {self.path}: {key} was {old.get(key)!r} and is {new.get(key)!r} now"
-                + (f" (and {len(binding) - 1} more)." if len(binding) > 1 else "."),
-                hint="Resume with the settings of run.toml, or start a new run.",
-            )
+        same_settings(self.path, before, config, FREE)
+
+
+def same_settings(place: Path, before: BaseModel, now: BaseModel, free: frozenset[str]) -> None:
+    """Make sure that what is resumed goes on with the settings it was started with.
+
+    Args:
+        place: the folder, for the message.
+        before: the settings it was started with.
+        now: those it is resumed with.
+        free: dotted keys that may differ.
+
+    Raises:
+        ConfigError: they differ in something else.
+    """
+    old, new = flatten(before.model_dump(mode="json")), flatten(now.model_dump(mode="json"))
+    binding = [key for key in sorted(old | new) if old.get(key) != new.get(key) and key not in free]
+    if binding:
+        key = binding[0]
+        raise ConfigError(
+            f"cannot resume {place}: {key} was {old.get(key)!r} and is {new.get(key)!r} now"
+            + (f" (and {len(binding) - 1} more)." if len(binding) > 1 else "."),
+            hint="Resume with the settings it was started with, or start anew in another --out.",
+        )
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
 from pydantic import ValidationError
 
@@ -63,13 +64,19 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         StoreError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Its suffix stays, since it says how the file is written.
+    temporary = path.with_name(f".tmp.{os.getpid()}.{path.name}")
     try:
         with boundary(StoreError, f"cannot write {path}", OSError):
             yield temporary
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def open_lines(path: Path, mode: Literal["rb", "wb"]) -> BinaryIO | gzip.GzipFile:
+    """Open a file of lines, compressed where its name ends in .gz."""
+    return gzip.open(path, mode) if path.suffix == ".gz" else path.open(mode)
 
 
 def import_trajectories(
@@ -121,7 +128,7 @@ def _writer(path: Path) -> Callable[[Iterable[Trajectory], Path], int]:
 
 def _write_jsonl(trajectories: Iterable[Trajectory], path: Path) -> int:
     count = 0
-    with gzip.open(path, "wb") if ".gz" in path.name else path.open("wb") as file:
+    with open_lines(path, "wb") as file:
         for trajectory in trajectories:
             file.write(trajectory.model_dump_json().encode() + b"\n")
             count += 1
@@ -129,7 +136,7 @@ def _write_jsonl(trajectories: Iterable[Trajectory], path: Path) -> int:
 
 
 def _write_parquet(trajectories: Iterable[Trajectory], path: Path) -> int:
-    pa, pq = _parquet()
+    pa, pq = parquet()
     rows = [_row(trajectory) for trajectory in trajectories]
     schema = pa.schema(
         [(name, pa.string()) for name in ("id", "run_id", "group_id", "release_id", "stop", "task_id", "goal")]
@@ -167,22 +174,28 @@ def entries(path: Path) -> Iterator[tuple[int, str | bytes]]:
     if not path.is_file():
         raise ConfigError(f"there is no file {path}.")
     if path.suffix == ".parquet":
-        _, pq = _parquet()
+        _, pq = parquet()
         with boundary(ConfigError, f"{path} is no Parquet file of trajectories", OSError, ValueError, KeyError):
             texts = pq.read_table(path, columns=["trajectory"]).column("trajectory").to_pylist()
-        yield from enumerate(texts, 1)
+        # What is no text is no trajectory either, and is named by whoever reads it.
+        yield from ((number, text if isinstance(text, str | bytes) else "") for number, text in enumerate(texts, 1))
         return
     _writer(path)
     with (
-        boundary(ConfigError, f"cannot read {path}", OSError, EOFError),
-        gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file,
+        boundary(ConfigError, f"cannot read {path}", OSError, EOFError, zlib.error),
+        open_lines(path, "rb") as file,
     ):
         for number, line in enumerate(file, 1):
             if line.strip():
                 yield number, line
 
 
-def _parquet() -> tuple[Any, Any]:
+def parquet() -> tuple[Any, Any]:
+    """Return pyarrow and its Parquet module.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet

@@ -44,7 +44,10 @@ def encode_step(step: Step) -> bytes:
 
 
 LARGE = frozenset(
-    {"messages", "admissible", "rounds", "choice", "prompt_token_ids", "token_ids", "logprobs", "entropies"}
+    {
+        *("messages", "recalled_text", "admissible", "rounds", "choice"),
+        *("prompt_token_ids", "token_ids", "logprobs", "entropies"),
+    }
 )
 """Fields of a step that hold what was sent and sampled: most of its bytes, and what figures do not read."""
 _BRIEF: type[BaseModel] = cast(Any, create_model)(

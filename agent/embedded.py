@@ -25,7 +25,7 @@ class EmbeddedLLM:
 
     Args:
         folder: the model's folder, as `models_cache.pull` returns it or transformers saves one.
-        adapter: folder of an adapter that was trained on exactly these weights; it is added into them.
+        adapter: folder of an adapter that was trained on exactly these weights.
         threads: CPU threads of torch; None leaves them as they are.
         dtype: `auto` times both once and takes the faster: bfloat16 is several times faster than float32 on a
             processor with instructions for it, and several times slower on one without.

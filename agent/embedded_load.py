@@ -64,15 +64,17 @@ def load_model(folder: Path, adapter: Path | None, dtype: str) -> Loaded:
     if adapter is not None:
         manifest = read_manifest(adapter)
         check_base(manifest, folder.name, version)
-        model, version = _with_adapter(model, adapter), policy_version(version, manifest.id)
+        model, version = _with_adapter(model, adapter, merge=chosen == "float32"), policy_version(version, manifest.id)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     return Loaded(model.eval(), tokenizer, int(context), chosen, version)
 
 
-def _with_adapter(model: Any, adapter: Path) -> Any:
-    """Return the model with the adapter added into its weights.
+def _with_adapter(model: Any, adapter: Path, *, merge: bool) -> Any:
+    """Return the model with an adapter beside its weights, or added into them.
 
-    TODO figures
+    Merged it is faster (an eighth, reading long prompts) and in float32 the same: log-probabilities of SmolLM2-135M
+    move by 2e-6 nats at the mean. In bfloat16 the sum is rounded: they are then 0.060 nats from those of float32, and
+    0.037 with the adapter beside, which is what training computes (12 answers, an adapter that moves them by 1.4).
     """
     if find_spec("peft") is None:
         raise ConfigError("an adapter needs peft.", hint="Run: pip install 'lamarck-agents[train]'")
@@ -81,7 +83,8 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     hint = "Copy it again whole."
     with boundary(ModelError, f"cannot load adapter {adapter}", hint=hint), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft asks transformers by a name that will go
-        return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        adapted = PeftModel.from_pretrained(model, str(adapter))
+        return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
 def faster_dtype() -> Literal["bfloat16", "float32"]:

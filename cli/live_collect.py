@@ -71,7 +71,9 @@ class Runs:
                 f"playing for round {draw.round} stopped after {result.stopped_by}.",
                 hint=f"See {directory.log_path}, and go on with --resume.",
             )
-        (folder / PLAYED).touch()
+        if not result.failed:
+            # What infrastructure ended is played again where the round is taken up before it was trained on.
+            (folder / PLAYED).touch()
         return self.load(draw)
 
     def load(self, draw: Draw) -> Sequence[Trajectory]:
@@ -144,7 +146,9 @@ class Experts:
             return self.load(draw)
         llm = build_llm(_with(self._run.model, adapter))
         chosen = slice_of(list(self._experts), draw.number, self._config.live.tasks)
-        run_id = content_id("semi-online", draw.round, draw.number)
+        # Of the same settings come the same attempts, in whatever folder; of others, others.
+        asked = self._run.solver.model_dump(mode="json"), self._run.model.temperature, self._run.collect.seed
+        run_id = content_id("semi-online", asked, draw.round, draw.number)
         with Store.open(_made(folder) / STORE) as store:
             known = {(one.parent, one.sample) for one in store.headers()}
             try:

@@ -28,7 +28,9 @@ Limit = Annotated[int | None, typer.Option(help="Play at most this many tasks.")
 ModelName = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="embedded, embedded:FOLDER, random, first, follower, scripted:FILE or any of litellm's."
+        "--model",
+        "-m",
+        help="embedded, embedded:FOLDER, random, first, follower, expert, or any of litellm's.",
     ),
 ]
 Adapter = Annotated[

@@ -16,6 +16,7 @@ from rich.table import Table
 from ..config import RunConfig
 from ..config_training import TrainConfig
 from ..errors import ConfigError
+from ..rundir import FREE, same_settings
 from ..training.live_state import LiveState
 from ..training.output import TrainDirectory, write
 from . import options as o
@@ -77,7 +78,7 @@ def live(
     training, playing = _divided(settings)
     directory = TrainDirectory(out)
     going_on = resume and directory.exists()
-    expert = expert or _before(out)
+    expert = expert or (_before(out) if going_on else None)
     flags = t.Flags(
         "grpo", store, config, training, model, start, rows, epochs, updates, lr, batch, accumulate, rank, seed,
         None, [split] if split is not None else None, report_to,
@@ -100,6 +101,8 @@ def live(
     )  # fmt: skip
     run = _player(play.resolve(base=out / RUN if going_on else None), wanted)
     _check(wanted, run, expert)
+    if going_on:
+        same_settings(out, RunConfig.load(out / RUN), run, FREE)
     state = _rounds(wanted, run, directory, expert or [], silent=quiet or as_json)
     _show(state, directory, as_json)
 
@@ -127,6 +130,12 @@ def _before(out: Path) -> list[Path]:
 def _check(config: TrainConfig, run: RunConfig, expert: list[Path] | None) -> None:
     if config.validate_share:
         raise ConfigError("validate_share is for stored attempts; live rounds have none to hold back.")
+    if config.stores and config.live.fresh == 1.0:
+        raise ConfigError(
+            "--store names attempts to replay, and live.fresh = 1 replays none.", hint="Add --set live.fresh=0.5."
+        )
+    if config.replay.patches and not expert:
+        raise ConfigError("--patches is for expert attempts that are followed, and none are.", hint="Add --expert RUN.")
     if not expert and config.samples.splits and run.taskset.split not in config.samples.splits:
         raise ConfigError(
             f"split {run.taskset.split} is to be played and samples.splits = {list(config.samples.splits)} to be "
@@ -176,14 +185,14 @@ def _rounds(
     told = Console(stderr=True, highlight=False, soft_wrap=True, quiet=silent)
     stored = load_sources(config, lambda text: told.print(text, style="dim", markup=False)).trajectories
     experts = _followed(config, expert)
-    with TrainWatch("base model", quiet=silent) as watch:
-        folder = base_folder(config.model, watch)
-        stage = _stage(folder, silent)
+    # Not opened: there is no update yet that Ctrl-C could wait for.
+    stage = _stage(base_folder(config.model, TrainWatch("base model", quiet=silent)), silent)
     out = directory.path
     with directory.lock():
-        write(directory.config_path, config.dump_toml())
         write(out / RUN, run.dump_toml())
         write(out / EXPERTS, json.dumps([str(place.resolve()) for place in expert]) + "\n")
+        # Last: from then on there is something to resume.
+        write(directory.config_path, config.dump_toml())
         player = Experts(experts, run, config, out) if expert else Runs(run, config, out, quiet=silent)
         rounds = Live(config, player, stage, out, stored, Told(config.live.rounds, silent))
         try:

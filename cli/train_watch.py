@@ -27,13 +27,15 @@ SHOWN = {
     "learning rate": ".1e",
 }
 """Which figures stand behind the bar, and how."""
+STOPS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C, and what a scheduler or a container sends when time is up."""
 
 
 class TrainWatch:
     """Shows updates as they come. Use as a context manager and pass it as `watch`.
 
-    While it is open, the first Ctrl-C asks training to stop after the update it is in, with a checkpoint; a second one
-    ends it at once.
+    While it is open, the first Ctrl-C (or SIGTERM) asks training to stop after the update it is in, with a checkpoint;
+    a second one ends it at once.
 
     Args:
         label: what stands in front of the bar.
@@ -45,7 +47,7 @@ class TrainWatch:
         self._label = label
         self._quiet = quiet
         self._stopping = threading.Event()
-        self._before: Any = None
+        self._before: dict[signal.Signals, Any] = {}
         self._last_line = float("-inf")
         self._figures: dict[str, float] = {}
         self._bar = Progress(
@@ -64,14 +66,14 @@ class TrainWatch:
     def __enter__(self) -> TrainWatch:
         self._bar.start()
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._interrupted)
+            self._before = {number: signal.signal(number, self._interrupted) for number in STOPS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         self._bar.stop()
 
     def say(self, text: str) -> None:
@@ -92,7 +94,7 @@ class TrainWatch:
         self.say(f"{self._label}: update {progress.step} of {progress.steps}, {figures}")
 
     def stopping(self) -> bool:
-        """Say whether Ctrl-C was pressed."""
+        """Say whether Ctrl-C was pressed, or SIGTERM came."""
         return self._stopping.is_set()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,7 @@
 """Attempts at small tasks, with the tiny model's token ids, in stores and files."""
 
+import gzip
+
 import tiny_model
 from lamarck.core import Failure, Message, Step, Task, Trajectory
 from lamarck.store import Store
@@ -54,6 +56,13 @@ def store(path, *attempts):
         for one in attempts:
             found.finish(one)
     return str(path)
+
+
+def damaged():
+    """Return compressed lines of which the middle is spoilt."""
+    whole = bytearray(gzip.compress(b"".join(b"%d %d\n" % (n, n * n) for n in range(5000))))
+    whole[len(whole) // 2 : len(whole) // 2 + 40] = b"\xff" * 40
+    return bytes(whole)
 
 
 def base(**fields):

@@ -93,14 +93,16 @@ def test_ctrl_c_leaves_a_checkpoint_and_resume_goes_on(place, tmp_path):
     assert done.stdout.startswith("sft: 5 of 5 updates")
 
 
-def test_the_second_ctrl_c_ends_it_at_once():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_second_ctrl_c_ends_it_at_once(number):
+    before = signal.getsignal(number)
     with TrainWatch("x", quiet=True) as watch:
         assert not watch.stopping()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert watch.stopping()
         with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_where_there_is_no_terminal_a_line_says_how_it_goes(capsys):

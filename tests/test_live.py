@@ -77,6 +77,9 @@ class Notes:
     def version(self, adapter):
         return "w" if adapter is None else f"w+{adapter.parts[-3]}"
 
+    def rewards(self, config, attempts):
+        return {one.id: one.reward for one in attempts if one.reward is not None}
+
     def settle(self, config, attempts):
         self.phases.reach("settle")
         return [
@@ -213,6 +216,32 @@ def test_resampling_and_failures_in_a_round(tmp_path):
     state = alive(tmp_path, player, Notes(Phases()), config(1, live={"asks": 2}))
     first = state.rounds[0]
     assert (first.attempts, first.failed, first.informative, first.fresh_rows) == (6, 2, 2, 4)
+
+
+def test_what_infrastructure_ended_is_not_told_as_unsolved(tmp_path):
+    player = Tosses(Phases(), lambda number, task, sample: None)
+    with pytest.raises(TrainingError, match=r"infrastructure ended all 8 attempts \(k\)\. .* plays them again"):
+        alive(tmp_path / "a", player, Notes(Phases()), config(1, live={"asks": 2}))
+    player = Tosses(Phases(), lambda number, task, sample: None if sample else 0.0)
+    with pytest.raises(TrainingError, match=r"of 2 groups none .*\(0 of 2 attempts solved, and infra.* ended 2 more\)"):
+        alive(tmp_path / "b", player, Notes(Phases()), config(1, live={"asks": 1}))
+
+
+class Upside(Notes):
+    """Trains on rewards that are the reverse of what the environment gave, where it gave different ones."""
+
+    def rewards(self, config, attempts):
+        return {one.id: 1.0 - one.reward for one in attempts if one.run_id == "r1" or one.task.id == "t1"}
+
+
+def test_rounds_go_by_the_rewards_that_are_trained_on(tmp_path):
+    stage = Upside(Phases())
+    state = alive(tmp_path, Tosses(Phases()), stage, config(2, live={"asks": 1}, replay={"self_imitation": 1.0}))
+    # In round 1 the attempts at t0 have no reward, and the one that the environment calls wrong is what was good.
+    assert [one.informative for one in state.rounds] == [1, 2]
+    assert {row[0] for row in stage.trained[0][2]} == {"0-1-0", "0-1-1"}
+    imitated = [row for row in stage.trained[1][2] if row[0].startswith("0-")]
+    assert imitated == [("0-1-0", pytest.approx(0.5))]
 
 
 def test_a_damaged_state_is_one_line(tmp_path):

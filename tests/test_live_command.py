@@ -1,5 +1,6 @@
 """`lamarck train live` through the command line."""
 
+import asyncio
 import json
 import traceback
 
@@ -7,11 +8,15 @@ import pytest
 import tiny_model
 import torch
 from lamarck.cli.app import app
+from lamarck.cli.live_collect import Runs
+from lamarck.config import RunConfig
+from lamarck.config_training import TrainConfig
 from lamarck.core import Message, Step, Task, Trajectory
 from lamarck.errors import ConfigError
 from lamarck.rundir import RunDirectory
 from lamarck.store import Store
 from lamarck.training.adapters import Adapter
+from lamarck.training.live import Draw
 from lamarck.training.semi_online import reach
 from typer.testing import CliRunner
 
@@ -79,8 +84,12 @@ def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
     assert len({one.collect.seed for one in played}) == len(played) and played[0].model.adapter is None
     assert played[0].taskset.ids == ("live_walk:Walk/0", "live_walk:Walk/1") != played[-1].taskset.ids
     assert played[-1].model.adapter == str(first.folder.resolve()) and played[0].model.temperature == 1.0
-    with pytest.raises(ConfigError, match=r"live\.tasks was 2 and is 3 now"):
-        CliRunner().invoke(app, ["train", "live", "--resume", "--out", "lived", "--tasks", "3"], catch_exceptions=False)
+    for flag, told in (
+        ("--tasks", r"live\.tasks was 2 and is 9 now"),
+        ("--max-steps", r"solver\.max_steps was 3 and is 9 now"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            CliRunner().invoke(app, ["train", "live", "--resume", "--out", "lived", flag, "9"], catch_exceptions=False)
 
 
 def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thread):
@@ -108,6 +117,39 @@ def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thr
     assert all(one.steps[0].policy_version == only["policy"] for one in kept)
 
 
+TORN = """
+import pathlib
+from live_walk import Walk
+class Torn(Walk):
+    def step(self, action):
+        if pathlib.Path("torn").exists():
+            raise OSError("the world is down")
+        return super().step(action)
+"""
+
+
+def test_what_infrastructure_ended_is_played_again(place, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "live_torn.py").write_text(TORN)
+    (place / "torn").touch()
+    run = RunConfig.model_validate(
+        {
+            "taskset": {"name": "live_torn:Torn", "options": {"episodes": 2}},
+            "model": {"name": "first"},
+            "solver": {"max_steps": 2},
+            "collect": {"attempts": 1, "concurrency": 1},
+        }
+    )
+    train = TrainConfig.model_validate({"kind": "grpo", "live": {"rounds": 1, "tasks": 2, "samples": 2}})
+    player, draw = Runs(run, train, place / "torn-out", quiet=True), Draw(1, 0, 0)
+    ended = asyncio.run(player.collect(draw, None))
+    assert len(ended) == 4 and all(one.failure is not None for one in ended)
+    (place / "torn").unlink()
+    again = asyncio.run(player.collect(draw, None))
+    assert sum(one.failure is None for one in again) == 4
+    assert asyncio.run(player.collect(draw, None)) == again
+
+
 def test_wrong_requests_are_refused_before_anything_is_played(place, monkeypatch):
     monkeypatch.chdir(place)
 
@@ -121,4 +163,6 @@ def test_wrong_requests_are_refused_before_anything_is_played(place, monkeypatch
     wrong = refused("--out", "no", "--set", "run.taskset.split=valid_seen")
     assert "split valid_seen is to be played" in wrong
     assert "no training in no to resume" in refused("--out", "no", "--resume")
+    assert "live.fresh = 1 replays none" in refused("--out", "no", "--store", "experts.db")
+    assert "--patches is for expert attempts" in refused("--out", "no", "--patches", "2")
     assert not (place / "no").exists()

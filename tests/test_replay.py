@@ -11,7 +11,7 @@ from lamarck.training.replay import (
     ages,
     distance,
     effective_sample_size,
-    fresh,
+    recent,
     token_weights,
     truncated_weight,
     within,
@@ -37,6 +37,12 @@ def test_distance_by_hand_leaves_out_what_was_read():
         distance(row((-1.0,)), (-1.0, -1.0))
 
 
+def test_what_the_sampler_held_impossible_weighs_what_may_be_weighed_at_most():
+    told = row((-9999.0, -1.0))
+    assert truncated_weight(distance(told, (-1.0, -1.0)), most=3.0) == 3.0
+    assert token_weights(told, (-1.0, -1.5), most=3.0) == pytest.approx((3.0, math.exp(-0.5)))
+
+
 def test_effective_sample_size():
     assert effective_sample_size([1.0] * 7) == pytest.approx(7)
     assert effective_sample_size([1.0, 0.0, 0.0]) == 1.0
@@ -48,8 +54,10 @@ def test_trust_region_and_staleness():
     rows = [row((-1.0,), version=v) for v in ("3", "2", "1", "0")]
     gaps = [distance(one, (-1.0 + gap,)) for one, gap in zip(rows, (0.0, 0.3, -0.3, 1.0), strict=True)]
     assert within(rows, gaps, 0.5) == rows[:3]
-    assert fresh(rows, {"3": 0, "2": 1, "1": 2}, limit=1) == rows[:2]
-    assert fresh(rows, {"3": 0, "2": 1, "1": 2}, limit=9) == rows[:3]
+    age = {"3": 0, "2": 1, "1": 2}
+    assert [recent(one, age, 1) for one in rows] == [True, True, False, False]
+    assert [recent(one, age, 9) for one in rows] == [True, True, True, False]
+    assert all(recent(one, age, None) for one in rows)
 
 
 def attempt(ident, reward, **fields):

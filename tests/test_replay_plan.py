@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 
 import pytest
+import stages
 import tiny_model
 import torch
 from lamarck.config_training import TrainConfig
@@ -130,6 +131,31 @@ def test_the_loss_of_replayed_rows_against_a_direct_computation(tmp_path):
     assert loss.item() == pytest.approx(wanted / 24, abs=1e-5)
     loss.backward()
     assert trainer._metrics["train"]["clip_ratio/region_mean"] == [0.0]
+
+
+def test_a_resumed_stage_keeps_the_anchor_it_began_with(tmp_path):
+    """Were rows weighed again by the policy of the checkpoint, it would end elsewhere."""
+    model = stages.model_folder(tmp_path / "model")
+    found = [
+        one.model_copy(update={"steps": tuple(step.model_copy(update=another(step)) for step in one.steps)})
+        for one in stages.attempts(model, stages.TASK.contexts[:1])
+    ]
+    settings = {"samples.rows": "step", "optimizer.max_steps": 2, "save_steps": 1}
+    with stages.light():
+        straight = stages.fit(model, found, tmp_path / "straight", "grpo", **settings)
+        assert straight.data.figures["replay/log_ratio"] == pytest.approx(0.25, abs=1e-4)
+        stopped = stages.fit(model, found, tmp_path / "cut", "grpo", watch=stages.Seen(stop_at=1), **settings)
+        assert stopped.interrupted and stopped.steps == 1
+        resumed = stages.fit(model, found, tmp_path / "cut", "grpo", resume=True, **settings)
+    assert resumed.adapter == straight.adapter
+
+
+def another(step):
+    """Return what a step would say if an adapter had sampled it that made its tokens less likely."""
+    return {
+        "policy_version": f"{step.policy_version}+{'0' * 12}",
+        "logprobs": tuple(value - 0.25 for value in step.logprobs),
+    }
 
 
 def some(prefix, count):

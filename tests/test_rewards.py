@@ -168,7 +168,9 @@ def test_preference_as_reward():
 
 def test_repeating_good_steps_gains_nothing():
     assert shaping.clip((0.9, 0.2), 0.5) == pytest.approx((0.0, -0.3))
-    assert shaping.delta((0.9, 0.2)) == pytest.approx((0.7, 0.2))
+    # The last step has no part in it: .9 - .2, .2, 0.
+    assert shaping.delta((0.9, 0.2, 0.6)) == pytest.approx((0.7, 0.2, 0.0))
+    assert shaping.delta((0.9, 0.6)) == (0.9, 0.0) and shaping.delta((0.9,)) == (0.0,) and shaping.delta(()) == ()
     for extra in range(1, 20):
         steps = (0.4, *[0.9] * extra)
         assert sum(steps) > sum(steps[:-1])

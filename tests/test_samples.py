@@ -1,6 +1,7 @@
 """Samples: rows of ids or text, without what was recalled, checked against their text, and as files."""
 
 import json
+import random
 
 import pytest
 from chats import WITHOUT_TOOLS, embedded_or_own, tokenizer
@@ -13,11 +14,12 @@ from lamarck.config import CollectConfig
 from lamarck.core import Choice, Failure, Message, Round, Step, Task, ToolCall, Trajectory
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.store import Store
-from lamarck.training.decoding import check_ids, decodes
+from lamarck.training.decoding import decodes, misspelled
 from lamarck.training.row_files import export_rows, read_rows
-from lamarck.training.rows import Row, has_ids, rows_of, step_rows, text_rows
+from lamarck.training.rows import MIXED, Row, has_ids, rows_of, step_rows, text_rows
 from lamarck.training.strip import bare_messages, without_recalled
 from lamarck.training.texts import prompt_ids
+from stored import damaged
 from typer.testing import CliRunner
 from worlds import Walks
 
@@ -130,6 +132,34 @@ def test_what_the_model_has_said_itself_is_not_stripped():
     assert [message.content for message in bare_messages(step)] == ["A door.", f"I read: {NOTES}", "Go on."]
 
 
+def test_a_short_text_is_stripped_where_it_was_added_and_nowhere_else():
+    goes_on = (said("x"), asked("It is not open; nothing."), asked("a\n\nnot\n\nb"))
+    step = told(0, (asked("You may go left or not.\n\nnot"), *goes_on), "x", recalled_text="not")
+    assert bare_messages(step) == (asked("You may go left or not."), *goes_on)
+    assert bare_messages(told(0, (asked("Go.\n\nnot\n\nor"),), "x", recalled_text="not")) == (asked("Go.\n\nor"),)
+    assert bare_messages(told(0, (asked("not\n\nGo."),), "x", recalled_text="not")) == (asked("Go."),)
+    # The words of a user's own prompt may stand around it.
+    assert bare_messages(told(0, (asked("Hint (not)."), *goes_on), "x", recalled_text="not"))[0] == asked("Hint (not).")
+    inline = (asked("Hint: pull."), said("pull"), asked("You pull."))
+    assert bare_messages(told(0, inline, "x", recalled_text="pull")) == (asked("Hint: ."), *inline[1:])
+
+
+@pytest.mark.parametrize("make", [lambda: BYTES, embedded_or_own], ids=["bytes", "embedded"])
+def test_what_is_stripped_leaves_the_form_of_a_chat(make):
+    tokens, draw = make(), random.Random(2)
+    pieces = ["go", " ", "\n", "\n\n", "12", "é", "💥", "'s", "assistant\n", "<", "user"]
+    for form in ("{seen}\n\n{note}", "{note}\n\n{seen}", "{seen} {note}\n\nSo far:", "{note}"):
+        for _ in range(8):
+            seen, note = ("".join(draw.choices(pieces, k=5)).strip() for _ in range(2))
+            if not note:
+                continue
+            messages = (SYSTEM, asked(form.format(seen=seen, note=note)))
+            ids = without_recalled(sampled(0, messages, "x", tokens, recalled_text=note), tokens).prompt_token_ids
+            assert [ids.count(token) for token in tokens.encode("<|im_start|><|im_end|>")] == [3, 2]
+            assert tokens.decode(ids).endswith("<|im_start|>assistant\n")
+            assert ids == prompt_ids(bare_messages(told(0, messages, "x", recalled_text=note)), tokens)
+
+
 @pytest.mark.parametrize(
     ("step", "words"),
     [
@@ -208,6 +238,9 @@ def test_tool_calls_in_text_are_written_by_the_template_or_refused():
         'hm<call>add {"a": 1}<|im_end|>',
         "2<|im_end|>",
     ]
+    # A prompt without the calls it holds would be one that nobody was sent.
+    with pytest.raises(TrainingError, match=r"step 0 of trajectory t: it calls tools"):
+        text_rows(trajectory(told(0, talk, "2")), tokenizer(WITHOUT_TOOLS))
     refusing = tokenizer("{{ raise_exception('roles must alternate') }}")
     with pytest.raises(TrainingError, match=r"step 0 of trajectory t: .*cannot write its prompt: roles must alternate"):
         text_rows(trajectory(told(0, recalling(), "x")), refusing)
@@ -236,7 +269,6 @@ def spelled(text, **more):
 )
 def test_ids_that_spell_their_text(step):
     assert decodes(step, BYTES)
-    check_ids(trajectory(step), BYTES)
 
 
 @pytest.mark.parametrize(
@@ -254,8 +286,12 @@ def test_ids_that_spell_their_text(step):
 )
 def test_ids_that_do_not(step):
     assert not decodes(step, BYTES)
-    with pytest.raises(TrainingError, match="the token ids of step 4 of trajectory t do not decode to its text"):
-        check_ids(trajectory(step), BYTES)
+
+
+def test_the_answer_that_is_misspelled_is_named():
+    first = Round(completion="hm", token_ids=tuple(BYTES.encode("hm")))
+    step = spelled("open", rounds=(first, Round(completion="so", token_ids=(1,))))
+    assert misspelled(step, BYTES) == ((1,), "so")
 
 
 def test_another_models_tokenizer_is_found_out():
@@ -324,6 +360,9 @@ def test_a_row_file_is_whole_or_not_there(tmp_path):
         with pytest.raises(TrainingError, match="takes a tokenizer"):
             export_rows([ids, trajectory(told(0, recalling(), "x"))], tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+    partly = trajectory(*ids.steps, told(1, recalling(), "x"))
+    assert export_rows([ids, partly], tmp_path / "all.gz.jsonl").left_out == {MIXED: 1}
+    assert len(list(read_rows(tmp_path / "all.gz.jsonl"))) == 1
     with pytest.raises(ConfigError, match=r"Name it \.jsonl"):
         export_rows([ids], tmp_path / "rows.csv")
     export_rows([ids], tmp_path / "rows.jsonl")
@@ -332,6 +371,9 @@ def test_a_row_file_is_whole_or_not_there(tmp_path):
         (tmp_path / "rows.jsonl").write_text(f"{json.dumps(record)}\n{json.dumps(broken)}")
         with pytest.raises(ConfigError, match=r"rows\.jsonl, record 2"):
             list(read_rows(tmp_path / "rows.jsonl"))
+    (tmp_path / "rows.jsonl.gz").write_bytes(damaged())
+    with pytest.raises(ConfigError, match="no file of rows"):
+        list(read_rows(tmp_path / "rows.jsonl.gz"))
     (tmp_path / "rows.parquet").write_text("no")
     with pytest.raises(ConfigError, match="no file of rows"):
         list(read_rows(tmp_path / "rows.parquet"))

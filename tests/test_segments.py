@@ -32,5 +32,15 @@ def test_results_of_tools_are_never_trained_on():
     assert trained_messages(step) == (False, False, False, True, False)
 
 
+def test_an_earlier_action_with_the_id_of_a_call_is_not_trained_on_again():
+    def calling(name):
+        return Message(role="assistant", tool_calls=(ToolCall(id="call_0", name=name),))
+
+    read = Message(role="tool", tool_call_id="call_0")
+    messages = (Message(role="user"), calling("act"), read, calling("python"), read, calling("python"), read)
+    step = Step(index=1, observation="o", messages=messages, rounds=(Round(calls=("call_0",)),) * 2)
+    assert trained_messages(step) == (False, False, False, True, False, True, False)
+
+
 def test_a_server_that_gives_no_tokens_gives_no_segments():
     assert segments(Step(index=0, observation="o", completion="x", rounds=(Round(completion="y"),))) == []

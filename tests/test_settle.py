@@ -1,6 +1,9 @@
 """Settling: rewards and credit by name, by hand; and nothing that infrastructure ended enters a baseline."""
 
 import random
+import sys
+from types import NoneType
+from typing import get_args
 
 import pytest
 import tiny_model
@@ -14,8 +17,9 @@ from lamarck.training.credit.hierarchical import Hierarchical
 from lamarck.training.credit.named import ALIASES, compares, credit_named
 from lamarck.training.credit.table import estimators
 from lamarck.training.rewards.named import REWARDS, parts, summed
-from lamarck.training.settle import settle
+from lamarck.training.settle import rewards_of, settle
 from lamarck.training.sources import Sources
+from pydantic import BaseModel
 from stored import CRASH, attempt, change
 
 WON = attempt("won", "open red", "look left", task="a")
@@ -74,7 +78,7 @@ def test_step_rewards_add_up_to_those_of_the_episode():
     assert summed(parts({"format": 1.0}, {}), one) == (0.5, 0.0)
     assert summed(parts({"invalid_actions": 1.0}, {}), one) == (-0.1, 0.0)
     judged = one.model_copy(update={"verdict": Verdict(passed=False, score=0.0, step_scores=(0.75, 0.5))})
-    assert summed(parts({"process": 1.0}, {}), judged) == (0.25, 0.5)
+    assert summed(parts({"process": 1.0}, {}), judged) == (0.75, 0.0)
     assert summed(parts({"process": 1.0}, {"process": {"shape": "clip"}}), judged) == (0.0, 0.0)
     assert summed(parts({"process": 1.0}, {"process": {"shape": "none"}}), judged) == (0.75, 0.5)
     backward = parts({"verifier_backward": 1.0}, {"verifier_backward": {"accepts_wrong": 0.2, "rejects_right": 0.3}})
@@ -132,6 +136,64 @@ def test_rewards_and_estimators_of_ones_own(tmp_path, monkeypatch):
         settled(WON, rewards={"nowhere_at_all:x": 1.0})
     with pytest.raises(ConfigError, match=r"does not take these options: .*'to'"):
         settled(WON, credit="my_credit:Double", credit_options={"to": 1})
+
+
+OWN = """
+class Nameless:
+    def advantages(self, groups): return [[e.rewards for e in g] for g in groups]
+class Short:
+    name = "short"
+    def advantages(self, groups): return [[e.rewards[:1] for e in g] for g in groups]
+class Broken:
+    name = "broken"
+    def advantages(self, groups): raise KeyError("x")
+def two(prompts, completions, **columns): return [1.0, 2.0]
+def strict(prompts, completions): return [1.0]
+def words(prompts, completions, **columns): return ["a"]
+async def later(prompts, completions, **columns): return [1.0]
+number = 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"credit": "own_faults:Nameless"}, "Nameless has no name"),
+        ({"credit": "own_faults:Short"}, "of 1 groups with 2 episodes and 2 steps, and there are .* 4 steps"),
+        ({"credit": "own_faults:Broken"}, "grpo.credit own_faults:Broken failed: 'x'"),
+        ({"rewards": {"own_faults:two": 1.0}}, r"own_faults:two returns \[1.0, 2.0\] for 1 attempt"),
+        ({"rewards": {"own_faults:strict": 1.0}}, "strict failed at trajectory won: .*unexpected keyword"),
+        ({"rewards": {"own_faults:words": 1.0}}, r"returns \['a'\] for 1 attempt"),
+        ({"rewards": {"own_faults:later": 1.0}}, "later is no plain function"),
+        ({"rewards": {"own_faults:number": 1.0}}, "number is no plain function"),
+    ],
+)
+def test_faults_of_ones_own_code_are_one_line(tmp_path, monkeypatch, settings, told):
+    (tmp_path / "own_faults.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_faults", raising=False)
+    with pytest.raises((ConfigError, TrainingError), match=told):
+        settled(WON, LOST, **settings)
+
+
+def test_what_attempts_get_by_the_rewards_that_count():
+    judged = WON.model_copy(update={"verdict": Verdict(passed=True, score=0.1 + 0.2)})
+    lost = LOST.model_copy(update={"failure": CRASH, "reward": None, "success": None})
+    config = TrainConfig(kind="grpo", grpo={"rewards": {"verifier": 1.0}})
+    assert rewards_of(config, [judged, LOST, lost]) == {"won": 0.3}
+
+
+def test_a_file_can_say_every_setting():
+    """TOML has no word for nothing: a setting that may be None has to be None where it is not set."""
+
+    def settings(model):
+        for name, field in model.model_fields.items():
+            yield name, field
+            if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                yield from settings(field.annotation)
+
+    optional = {name: field.default for name, field in settings(TrainConfig) if NoneType in get_args(field.annotation)}
+    assert {"learning_rate", "staleness", "start"} <= set(optional) and set(optional.values()) == {None}
 
 
 def test_nothing_that_infrastructure_ended_enters_a_baseline():
@@ -201,6 +263,9 @@ def test_resampling_on_correct():
     assert [one[0] for one in kept] == ["l", "l", "w", "w"]
     assert found.left_out == {"resampled away": 4}
     assert settled(*group, replay={"resample": 4}, credit="dr_grpo").rows == found.rows
+    lost = group[0].model_copy(update={"id": "lost", "failure": CRASH, "reward": None, "success": None})
+    mixed = settled(*group, lost, replay={"resample": 4}, credit="dr_grpo")
+    assert mixed.rows == found.rows and mixed.left_out == {"ended by infrastructure": 1, "resampled away": 4}
 
 
 def test_progress_comes_from_an_estimator_or_the_environment():

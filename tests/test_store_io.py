@@ -6,7 +6,8 @@ import pytest
 from lamarck.core import Step, Task, Trajectory
 from lamarck.errors import ConfigError, StoreError
 from lamarck.store import Store
-from lamarck.store_io import export_trajectories, import_trajectories
+from lamarck.store_io import entries, export_trajectories, import_trajectories
+from stored import damaged
 
 
 def make(n):
@@ -23,7 +24,7 @@ def store(tmp_path):
         yield store
 
 
-@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz", "all.parquet"])
+@pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz", "all.gz.jsonl", "all.parquet"])
 def test_round_trip(tmp_path, store, name):
     file = tmp_path / name
     assert export_trajectories(store, file) == 5
@@ -60,6 +61,18 @@ def test_broken_lines_are_named_and_the_others_taken(tmp_path):
     assert "newer Lamarck (schema 9" in report.refused[2] and "other content" in report.refused[3]
 
 
+def test_rows_of_parquet_that_hold_no_text_are_named(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for column in ([None, make(0).model_dump_json()], [1, 2]):
+        pq.write_table(pa.table({"trajectory": column}), tmp_path / "odd.parquet")
+        with Store.open(tmp_path / "store.db") as store:
+            report = import_trajectories(store, tmp_path / "odd.parquet")
+        assert report.new == column.count(make(0).model_dump_json())
+        assert len(report.refused) == 2 - report.new and "odd.parquet, entry 1: " in report.refused[0]
+
+
 def test_files_that_are_not_there_or_of_another_kind(tmp_path, store):
     with pytest.raises(ConfigError, match="there is no file"):
         import_trajectories(store, tmp_path / "gone.jsonl")
@@ -71,5 +84,8 @@ def test_files_that_are_not_there_or_of_another_kind(tmp_path, store):
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b'{"a": 1}\n' * 999)[:40])
     with pytest.raises(ConfigError, match="cannot read"):
         import_trajectories(store, tmp_path / "cut.jsonl.gz")
+    (tmp_path / "spoilt.jsonl.gz").write_bytes(damaged())
+    with pytest.raises(ConfigError, match="cannot read"):
+        list(entries(tmp_path / "spoilt.jsonl.gz"))
     with pytest.raises(StoreError, match="cannot write"):
         export_trajectories(store, tmp_path / "no" / "folder" / "all.jsonl")

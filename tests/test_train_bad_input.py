@@ -11,6 +11,8 @@ from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import save, weights_id
 from lamarck.training.base import load_base, require
 from lamarck.training.checks import LOOKED_AT, spread_out
+from lamarck.training.examples import judged, pairs
+from lamarck.training.guests import guest
 from lamarck.training.prepared import held_back, prepare
 from lamarck.training.rows import Row
 from lamarck.training.sources import Sources
@@ -101,6 +103,14 @@ def test_groups_of_one():
                 "Or take grpo.credit = step_return, which compares nothing."
             )
     assert len(prepared("grpo", WON, grpo={"credit": "step_return"}).train) == 1
+
+
+def test_equal_rewards_are_equal_whatever_their_mean_is_rounded_to():
+    # In floating point the mean of three times 0.1 is above 0.1.
+    three = [attempt(f"red{n}", "open red", won=0.1) for n in range(3)]
+    assert judged(three) == [] and pairs([*three, attempt("blue", "open blue", won=0.1)]) == []
+    other = attempt("blue", "open blue", won=0.2)
+    assert len(judged([*three, other])) == 4 and len(pairs([*three, other])) == 1
 
 
 def test_attempts_that_all_got_the_same():
@@ -271,6 +281,27 @@ def test_siblings_are_held_back_together():
     assert refused("sft", WON, validate_share=0.9999999) == (
         "validate_share = 0.9999999 holds back every task that there is a row of. Lower it, or collect more tasks."
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("def (", "cannot import {0}: invalid syntax"),
+        ("1 / 0", "cannot import {0}: division by zero"),
+        ("import os\nos.nothing", "cannot import {0}: module 'os' has no attribute 'nothing'"),
+        ("", "{0} has no thing."),
+    ],
+)
+def test_a_module_of_the_users_own_that_does_not_load(tmp_path, monkeypatch, text, line):
+    module = tmp_path.name
+    (tmp_path / f"{module}.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        guest(f"{module}:thing", "grpo.credit")
+    assert str(caught.value).startswith(f"grpo.credit {module}:thing: {line.format(module)}")
+    for name in (":thing", "..up:thing", "json:", "json"):
+        with pytest.raises(ConfigError, match="is no module:name"):
+            guest(name, "grpo.credit")
 
 
 NO_BETTER = {"accepts_wrong": 0.6, "rejects_right": 0.5}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from ..core import Message, Trajectory
 from ..errors import ConfigError
-from ..store_io import whole_file
+from ..store_io import open_lines, whole_file
 from .segments import trained_messages
 from .strip import bare_messages
 from .texts import answer, chat_form, named
@@ -37,10 +36,7 @@ def export_chats(trajectories: Iterable[Trajectory], path: str | Path, *, strip:
     if not path.name.endswith((".jsonl", ".jsonl.gz")):
         raise ConfigError(f"chats are written as JSON lines, not to {path}.", hint="Name it .jsonl or .jsonl.gz.")
     count = 0
-    with (
-        whole_file(path) as temporary,
-        gzip.open(temporary, "wb") if path.suffix == ".gz" else temporary.open("wb") as file,
-    ):
+    with whole_file(path) as temporary, open_lines(temporary, "wb") as file:
         for trajectory in trajectories:
             for chat in chats(trajectory, strip=strip):
                 file.write(json.dumps(chat, ensure_ascii=False).encode() + b"\n")
@@ -66,7 +62,8 @@ def chats(trajectory: Trajectory, *, strip: bool = False) -> list[dict[str, Any]
         "success": trajectory.success,
         "model": next((step.model for step in trajectory.steps if step.model), ""),
     }
-    told = {key: value for key, value in known.items() if value not in (None, "")}
+    # An empty split is kept, since a chat that names none is taken for one to train on.
+    told = {key: value for key, value in known.items() if key == "split" or value not in (None, "")}
     whole = len(parts) == 1
     # A single reward at the end needs no place of its own; those of a part would not add up to the whole.
     rewards = whole and any(step.reward for step in trajectory.steps[:-1])

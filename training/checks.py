@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ..core import Step, Trajectory
 from ..errors import TrainingError
 from .base import Base
-from .decoding import decodes
+from .decoding import misspelled
 from .segments import segments
 
 WEIGHTS = re.compile(r"([0-9a-f]{12})(\+.*)?")
@@ -136,11 +136,12 @@ def check_text(trajectories: Sequence[Trajectory], base: Base) -> None:
     """
     both = list(_sampled(trajectories))
     for one, step in (both[at] for at in spread_out(len(both))):
-        if not decodes(step, base.tokenizer):
-            said = base.tokenizer.decode(list(step.token_ids), skip_special_tokens=True)
+        if (wrong := misspelled(step, base.tokenizer)) is not None:
+            ids, text = wrong
+            said = base.tokenizer.decode(list(ids), skip_special_tokens=True)
             raise TrainingError(
                 f"the token ids of step {step.index} of trajectory {one.id} read {_short(said)} by the tokenizer of "
-                f"{base.name}, and its text is {_short(step.completion)}.",
+                f"{base.name}, and its text is {_short(text)}.",
                 hint="It was sampled with another tokenizer; set model to the one that sampled it.",
             )
 

@@ -6,29 +6,33 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from ..core import Step, Trajectory
-from ..errors import TrainingError
+from ..core import Step
 from .texts import Tokenizer
 
 _TAG = re.compile(r"</?think>")
 
 
 def decodes(step: Step, tokenizer: Tokenizer) -> bool:
-    """Say whether the ids of a step's answers decode to their texts; a step without ids has nothing to disagree.
+    """Say whether the ids of a step's answers decode to their texts; see `misspelled`."""
+    return misspelled(step, tokenizer) is None
 
-    Ids may go on where the text has ended: with the token that ends answers, with a stop string that was cut off,
-    with tool calls that the server keeps apart. White space, case and thinking tags do not count, as servers differ
-    in them. Where a server has named an option, its ids may spell it within JSON or in other words, so half of the
-    option's words are enough.
+
+def misspelled(step: Step, tokenizer: Tokenizer) -> tuple[tuple[int, ...], str] | None:
+    """Return the first answer of a step whose ids do not decode to its text, as ids and text; None where all do.
+
+    A step without ids has nothing to disagree. Ids may go on where the text has ended: with the token that ends
+    answers, with a stop string that was cut off, with tool calls that the server keeps apart. White space, case and
+    thinking tags do not count, as servers differ in them. Where a server has named an option, its ids may spell it
+    within JSON or in other words, so half of the option's words are enough.
     """
     answers = [(entry.token_ids, entry.completion) for entry in step.rounds]
     for ids, text in [*answers, (step.token_ids, step.completion)]:
         decoded = _decoded(ids, tokenizer)
         if decoded is None:
-            return False
+            return ids, text
         if ids and not _plain(decoded).startswith(_plain(text)) and not _names(step, text, decoded):
-            return False
-    return True
+            return ids, text
+    return None
 
 
 def _names(step: Step, text: str, decoded: str) -> bool:
@@ -37,22 +41,6 @@ def _names(step: Step, text: str, decoded: str) -> bool:
         return False
     words, spelled = text.casefold().split(), _plain(decoded)
     return 2 * sum(_plain(word) in spelled for word in words) >= len(words)
-
-
-def check_ids(trajectory: Trajectory, tokenizer: Tokenizer) -> None:
-    """See that all ids of a trajectory decode to its texts.
-
-    Raises:
-        TrainingError: those of a step do not; says which.
-    """
-    for step in trajectory.steps:
-        if not decodes(step, tokenizer):
-            raise TrainingError(
-                f"the token ids of step {step.index} of trajectory {trajectory.id} do not decode to its text "
-                f"({step.completion[:40]!r}).",
-                hint=f"It was sampled by {step.model or 'a model'} {step.policy_version}; take that one's tokenizer.",
-                kind="other_tokens",
-            )
 
 
 def _decoded(ids: Sequence[int], tokenizer: Tokenizer) -> str | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core import Trajectory
+from ..errors import TrainingError
 from .selection import informative
 from .sources import grouped
 
@@ -33,6 +34,7 @@ async def gather(
     *,
     most: int = 10,
     choose: Callable[[list[list[Trajectory]]], list[list[Trajectory]]] | None = None,
+    rewards: Callable[[Sequence[Trajectory]], Mapping[str, float]] | None = None,
 ) -> Gathered:
     """Ask until `wanted` groups are informative, at most `most` times.
 
@@ -44,6 +46,7 @@ async def gather(
         wanted: informative groups.
         most: batches at most.
         choose: what happens to the groups of a batch before they are judged, for example resampling.
+        rewards: returns what attempts got, by their id, where that is not what the environment gave.
     """
     groups: list[list[Trajectory]] = []
     attempts: list[Trajectory] = []
@@ -53,5 +56,24 @@ async def gather(
         asked += 1
         attempts += found
         batch = grouped(found)
-        groups += informative(choose(batch) if choose is not None else batch)
+        got = rewards(found) if rewards is not None else None
+        groups += informative(choose(batch) if choose is not None else batch, got)
     return Gathered(groups, tuple(attempts), asked)
+
+
+def nothing(found: Gathered, what: str) -> TrainingError:
+    """Return the error that says why nothing can be learnt from what was gathered for `what`."""
+    known = [one for one in found.attempts if one.failure is None]
+    ended = [one.failure for one in found.attempts if one.failure is not None]
+    if ended and not known:
+        return TrainingError(
+            f"{what} has nothing to learn from: infrastructure ended all {len(ended)} attempts "
+            f"({ended[-1].message or ended[-1].kind}).",
+            hint="That says nothing about the tasks. Mend it, and go on with --resume, which plays them again.",
+        )
+    lost = f", and infrastructure ended {len(ended)} more" if ended else ""
+    return TrainingError(
+        f"{what} has nothing to learn from: of {len(grouped(known))} groups none has attempts that differ in reward "
+        f"({sum(bool(one.success) for one in known)} of {len(known)} attempts solved{lost}).",
+        hint="Raise live.samples or the temperature, take other tasks, or go on with --resume and a larger live.asks.",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,6 +14,8 @@ RowsOf = Callable[[Trajectory], Sequence[Row]]
 """Returns the rows of an attempt, one per answer."""
 IGNORED = -100
 """The label of a token that is not trained on, in the convention of PyTorch's cross entropy."""
+SAME = 1e-9
+"""Rewards that differ by less are equal: the mean of equal numbers need not be that number to the last bit."""
 
 
 class Pair(NamedTuple):
@@ -59,7 +62,7 @@ def pairs(group: Sequence[Trajectory], rows_of: RowsOf = step_rows) -> list[Pair
     for prompt, answers in returns.items():
         means = [(sum(found) / len(found), answer) for answer, found in answers.items()]
         best, worst = max(means), min(means)
-        if best[0] > worst[0]:
+        if not math.isclose(best[0], worst[0], abs_tol=SAME):
             out.append(Pair(prompt, best[1], worst[1], best[0] - worst[0]))
     return out
 
@@ -74,7 +77,8 @@ def judged(group: Sequence[Trajectory], rows_of: RowsOf = step_rows) -> list[Jud
     if not returns:
         return []
     mean = sum(returns) / len(returns)
-    return [Judged(row.prompt_ids, row.completion_ids, total > mean) for total, row in rated if total != mean]
+    apart = ((total, row) for total, row in rated if not math.isclose(total, mean, abs_tol=SAME))
+    return [Judged(row.prompt_ids, row.completion_ids, total > mean) for total, row in apart]
 
 
 def _rated(group: Sequence[Trajectory], rows_of: RowsOf) -> list[tuple[float, Row]]:

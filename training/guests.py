@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, boundary
 
 
 def guest(name: str, what: str) -> Any:
@@ -21,13 +21,16 @@ def guest(name: str, what: str) -> Any:
         ConfigError: the module does not import, or has no such name.
     """
     module, _, attribute = name.partition(":")
+    if not module or module.startswith(".") or not attribute:
+        raise ConfigError(f"{what} {name}: this is no module:name.")
     here = str(Path.cwd())
     if here not in sys.path:
         # A console script does not look in the working folder, where a user's module usually is.
         sys.path.insert(0, here)
+    # The module is the user's, and may raise anything.
+    with boundary(ConfigError, f"{what} {name}: cannot import {module}"):
+        imported = importlib.import_module(module)
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
-        raise ConfigError(f"{what} {name}: cannot import {module}: {error}.") from error
+        return getattr(imported, attribute)
     except AttributeError as error:
         raise ConfigError(f"{what} {name}: {module} has no {attribute}.") from error

@@ -8,18 +8,17 @@ made: the attempts of an interrupted round are resumed, an interrupted stage goe
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from ..config_training import TrainConfig
 from ..core import Trajectory
-from ..errors import TrainingError
 from .collate import Weighed
-from .dynamic import Gathered, gather
+from .dynamic import Gathered, gather, nothing
 from .live_state import LiveState, Round
-from .replay import ages
+from .replay import ages, recent
 from .replay_plan import mix
 from .rows import Row
 from .selection import informative, resampled
@@ -65,6 +64,10 @@ class Stage(Protocol):
 
     def version(self, adapter: Path | None) -> str:
         """Return the policy version of the model with an adapter."""
+        ...
+
+    def rewards(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Mapping[str, float]:
+        """Return what attempts get by the rewards that are trained on, by their id; the others get nothing."""
         ...
 
     def settle(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Sequence[Weighed]:
@@ -159,16 +162,13 @@ class Live:
         most = self.config.live.asks if known is None else known.asks
         keep, seed = self.config.replay.resample, self.config.seed + number
         choose = None if keep is None else (lambda groups: resampled(groups, keep, seed))
-        found = await gather(ask, self.config.live.tasks, most=most, choose=choose)
+        found = await gather(ask, self.config.live.tasks, most=most, choose=choose, rewards=self._rewards)
         if not found.enough:
-            solved = sum(bool(one.success) for one in found.attempts)
-            raise TrainingError(
-                f"round {number} has nothing to learn from: of {len(grouped(found.attempts))} groups none has attempts "
-                f"that differ in reward ({solved} of {len(found.attempts)} attempts solved).",
-                hint="Raise live.samples or the temperature, take other tasks, or go on with --resume and a larger "
-                "live.asks.",
-            )
+            raise nothing(found, f"round {number}")
         return found
+
+    def _rewards(self, attempts: Sequence[Trajectory]) -> Mapping[str, float]:
+        return self.stage.rewards(self.config, attempts)
 
     def _rows(
         self, config: TrainConfig, gathered: Gathered, known: Round, seen: dict[str, int]
@@ -176,7 +176,8 @@ class Live:
         """Return what a round trains on: fresh rows, older ones beside them, and good attempts to be imitated."""
         number, weight = known.number, config.replay.self_imitation
         fresh = list(self.stage.settle(config, [one for group in gathered.groups for one in group]))
-        groups = informative(grouped([*self.stored, *self._past])) if self._again else []
+        known_before = [*self.stored, *self._past] if self._again else []
+        groups = informative(grouped(known_before), self._rewards(known_before))
         past = [one for group in groups for one in group]
         older = list(self.stage.settle(config, past)) if past else []
         imitated: list[Weighed] = []
@@ -186,12 +187,7 @@ class Live:
         again = {one.row.trajectory_id for one in imitated}
         # What is too old goes before the draw, so that the share of fresh rows is that of what is trained on.
         limit = config.replay.staleness
-        others = [
-            one
-            for one in older
-            if one.row.trajectory_id not in again
-            and (limit is None or seen.get(one.row.policy_version, limit + 1) <= limit)
-        ]
+        others = [one for one in older if one.row.trajectory_id not in again and recent(one.row, seen, limit)]
         mixed = mix(fresh, others, config.live.fresh, config.seed + number)
         figures = {"fresh_rows": len(fresh), "replayed_rows": len(mixed) - len(fresh), "imitated_rows": len(imitated)}
         return [*mixed, *imitated], known.model_copy(update=figures)
@@ -206,8 +202,9 @@ class Live:
             known.setdefault(one.row.trajectory_id, []).append(one.row)
         rows, _ = replayed(buffer.replay(number), known, weight)
         for group in gathered.groups:
-            mean = sum(one.reward or 0.0 for one in group) / len(group)
-            buffer.add([Kept(one.id, one.reward or 0.0, (one.reward or 0.0) - mean, number) for one in group])
+            got = self._rewards(group)
+            mean = sum(got.values()) / len(got)
+            buffer.add([Kept(ident, total, total - mean, number) for ident, total in got.items()])
         folder = round_folder(self.out, number)
         folder.mkdir(parents=True, exist_ok=True)
         buffer.save(folder / BUFFER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..config_training import TrainConfig
@@ -15,6 +15,7 @@ from .live import Known
 from .output import TrainDirectory
 from .prepared import Prepared, prepare
 from .quiet import hushed
+from .settle import rewards_of
 from .sources import Sources
 from .stage import train
 from .watching import Watch
@@ -41,6 +42,14 @@ class LiveStage:
         """
         self._weights = self._weights or weights_id(self._folder)
         return policy_version(self._weights, Adapter.read(adapter).id if adapter is not None else None)
+
+    def rewards(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Mapping[str, float]:
+        """Return what attempts get by `grpo.rewards`, by their id.
+
+        Raises:
+            ConfigError, TrainingError: see `rewards_of`.
+        """
+        return rewards_of(config, attempts)
 
     def settle(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Sequence[Weighed]:
         """Return rows with their advantages; only tokenizer and limits of the model play a part.

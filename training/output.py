@@ -15,7 +15,7 @@ from typing import Any
 from ..config_training import TrainConfig
 from ..errors import ConfigError, TrainingError
 from ..locks import FileLock
-from ..rundir import flatten
+from ..rundir import same_settings
 
 FREE = frozenset(
     {
@@ -104,16 +104,7 @@ class TrainDirectory:
                 f"{self.path} already holds a training stage.",
                 hint="Add --resume to go on with it, or choose another --out.",
             )
-        before = flatten(self.load_config().model_dump(mode="json"))
-        now = flatten(config.model_dump(mode="json"))
-        binding = [key for key in sorted(before | now) if before.get(key) != now.get(key) and key not in FREE]
-        if binding:
-            key = binding[0]
-            raise ConfigError(
-                f"cannot resume {self.path}: {key} was {before.get(key)!r} and is {now.get(key)!r} now"
-                + (f" (and {len(binding) - 1} more)." if len(binding) > 1 else "."),
-                hint="Resume with the settings of train.toml, or start a new stage.",
-            )
+        same_settings(self.path, self.load_config(), config, FREE)
 
     def create(self, config: TrainConfig, data: dict[str, Any], *, resume: bool) -> None:
         """Make the folder for a new stage, or go on in the one that is there.

@@ -53,7 +53,7 @@ def truncated_weight(row: Distance, most: float = 2.0) -> float:
     Truncation bounds the variance at the price of some bias (Ionides 2008). The geometric mean over tokens stands for
     the product, whose variance grows with length.
     """
-    return min(math.exp(row.mean), most)
+    return _truncated(row.mean, most)
 
 
 def token_weights(row: Row, now: Sequence[float], most: float = 2.0) -> tuple[float, ...]:
@@ -65,9 +65,14 @@ def token_weights(row: Row, now: Sequence[float], most: float = 2.0) -> tuple[fl
         most: where the ratio is cut.
     """
     return tuple(
-        min(math.exp(new - old), most) if known else 1.0
+        _truncated(new - old, most) if known else 1.0
         for new, old, known in zip(now, row.logprobs, row.loss_mask, strict=True)
     )
+
+
+def _truncated(log_ratio: float, most: float) -> float:
+    # A server may report -9999 for what it holds impossible, and no float holds the exponential of that distance.
+    return most if log_ratio >= math.log(most) else math.exp(log_ratio)
 
 
 def effective_sample_size(weights: Sequence[float]) -> float:
@@ -81,15 +86,15 @@ def within(rows: Sequence[Row], distances: Sequence[Distance], bound: float) -> 
     return [row for row, far in zip(rows, distances, strict=True) if abs(far.mean) <= bound]
 
 
-def fresh(rows: Sequence[Row], age: Mapping[str, int], limit: int) -> list[Row]:
-    """Return the rows whose policy version is at most `limit` versions old.
+def recent(row: Row, age: Mapping[str, int], limit: int | None) -> bool:
+    """Say whether a row's policy version is at most `limit` versions old.
 
     Args:
-        rows: any rows.
+        row: any row.
         age: policy version to how many versions ago it was current; 0 is today's.
-        limit: the oldest that is still used. A version that is not in `age` is too old.
+        limit: the oldest that is still used; None takes all. A version that is not in `age` is too old.
     """
-    return [row for row in rows if age.get(row.policy_version, limit + 1) <= limit]
+    return limit is None or age.get(row.policy_version, limit + 1) <= limit
 
 
 def ages(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from ..config_training import TrainConfig
 from ..errors import TrainingError
 from .collate import Weighed
-from .replay import Distance, distance, effective_sample_size, token_weights, truncated_weight
+from .replay import Distance, distance, effective_sample_size, recent, token_weights, truncated_weight
 from .rows import Row
 
 STALE, UNKNOWN, FAR = "sampled too many policies ago", "no log-probabilities on record", "out of the trust region"
@@ -69,7 +69,11 @@ def plan_replay(
     One weight per row is the geometric mean over its tokens; TRL's `sequence_truncate` takes the product, whose
     variance grows with length. `replay.weights = "token"` is TRL's `token_truncate`.
 
-    The anchor stays for all epochs of the stage. Call this again with the new policy to move it.
+    Rows that were stripped of what was recalled are weighed the same way: mu is what sampled them, with the longer
+    prompt, and pi is asked with the prompt they have now, so that the ratio is that of the two distributions at work.
+
+    The anchor stays for all epochs of the stage, also when it is resumed. Call this again with the new policy to move
+    it.
 
     Args:
         config: `replay` says how stale, how far, and where to cut.
@@ -85,8 +89,7 @@ def plan_replay(
     left_out: Counter[str] = Counter()
     kept = []
     for one in rows:
-        age = ages.get(one.row.policy_version)
-        if settings.staleness is not None and (age is None or age > settings.staleness):
+        if not recent(one.row, ages, settings.staleness):
             left_out[STALE] += 1
         elif not one.row.on_record:
             left_out[UNKNOWN] += 1
@@ -121,22 +124,22 @@ def plan_replay(
     )
 
 
-def mix(fresh: Sequence[Weighed], older: Sequence[Weighed], share: float, seed: int) -> list[Weighed]:
-    """Return all fresh rows and as many older ones, drawn by `seed`, as make the fresh ones `share` of all.
+def mix(new: Sequence[Weighed], older: Sequence[Weighed], share: float, seed: int) -> list[Weighed]:
+    """Return all new rows and as many older ones, drawn by `seed`, as make the new ones `share` of all.
 
-    No row comes twice: neither one of the fresh rows again, nor an older one that two stores have.
+    No row comes twice: neither one of the new rows again, nor an older one that two stores have.
 
     Args:
-        fresh: rows of this round.
+        new: rows of this round.
         older: rows to draw from.
         share: in (0, 1]; 1 draws none. Where there are too few older rows, all are taken.
         seed: the same seed draws the same rows.
     """
     seen: set[Hashable] = set()
-    new, others = _once(fresh, seen), _once(older, seen)
-    wanted = round(len(new) * (1 - share) / share)
+    once, others = _once(new, seen), _once(older, seen)
+    wanted = round(len(once) * (1 - share) / share)
     drawn = random.Random(seed).sample(range(len(others)), min(wanted, len(others)))
-    return [*new, *(others[place] for place in sorted(drawn))]
+    return [*once, *(others[place] for place in sorted(drawn))]
 
 
 def _once(rows: Sequence[Weighed], seen: set[Hashable]) -> list[Weighed]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..core import Trajectory
-from ..errors import ConfigError, boundary
-from ..store_io import whole_file
-from .rows import Form, Row, Tokenizer, rows_of
+from ..errors import ConfigError, TrainingError, boundary
+from ..store_io import open_lines, parquet, whole_file
+from .rows import MIXED, Form, Row, Tokenizer, rows_of
 from .segments import trained_messages
 from .strip import bare_messages
 from .texts import answer, chat_form
@@ -45,8 +45,9 @@ def export_rows(
 
     Records hold the fields of `Row` (`logprobs` is null where nobody knows them), the trajectory's task, split,
     reward and success, and as `messages` the chat of the step that the row ends in. Attempts that infrastructure
-    ended are left out. `datasets` takes the types of JSON lines from their first ten megabytes: a longer file that
-    mixes rows with and without log-probabilities loads as Parquet only, which states its types.
+    ended, and those with token ids at some answers only, are left out. `datasets` takes the types of JSON lines from
+    their first ten megabytes: a longer file that mixes rows with and without log-probabilities loads as Parquet only,
+    which states its types.
 
     Args:
         trajectories: any; they are read once, a few at a time.
@@ -76,7 +77,8 @@ def read_rows(path: str | Path) -> Iterator[Row]:
     """
     path = Path(path)
     _writer(path)
-    with boundary(ConfigError, f"{path} is no file of rows", OSError, EOFError, ValueError, KeyError, TypeError):
+    broken = (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError)
+    with boundary(ConfigError, f"{path} is no file of rows", *broken):
         for number, record in enumerate(_read(path), 1):
             with boundary(ConfigError, f"{path}, record {number}", ValueError, KeyError, TypeError):
                 row = _row(record)
@@ -87,10 +89,15 @@ def _records(
     trajectories: Iterable[Trajectory], done: Written, form: Form, tokenizer: Tokenizer | None, strip: bool
 ) -> Iterator[dict[str, Any]]:
     for trajectory in trajectories:
-        failed = trajectory.failure is not None
-        rows = [] if failed else rows_of(trajectory, form=form, tokenizer=tokenizer, strip=strip)
+        rows, why = [], "infrastructure"
+        if trajectory.failure is None:
+            try:
+                rows, why = rows_of(trajectory, form=form, tokenizer=tokenizer, strip=strip), "nothing to train on"
+            except TrainingError as error:
+                if error.kind != "mixed":
+                    raise
+                why = MIXED
         if not rows:
-            why = "infrastructure" if failed else "nothing to train on"
             done.left_out[why] = done.left_out.get(why, 0) + 1
         done.rows += len(rows)
         done.trajectories += bool(rows)
@@ -137,13 +144,13 @@ def _writer(path: Path) -> Callable[[Iterator[dict[str, Any]], Path], None]:
 
 
 def _write_jsonl(records: Iterator[dict[str, Any]], path: Path) -> None:
-    with gzip.open(path, "wb") if ".gz" in path.name else path.open("wb") as file:
+    with open_lines(path, "wb") as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False).encode() + b"\n")
 
 
 def _write_parquet(records: Iterator[dict[str, Any]], path: Path) -> None:
-    pa, pq = _parquet()
+    pa, pq = parquet()
     schema = _schema(pa)
     with pq.ParquetWriter(path, schema, compression="zstd") as file:
         batch: list[dict[str, Any]] = []
@@ -170,21 +177,12 @@ def _schema(pa: Any) -> Any:
 
 def _read(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".parquet":
-        _, pq = _parquet()
+        _, pq = parquet()
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(BATCH):
                 yield from batch.to_pylist()
         return
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as lines:
+    with open_lines(path, "rb") as lines:
         for line in lines:
             if line.strip():
                 yield json.loads(line)
-
-
-def _parquet() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError("Parquet needs pyarrow.", hint="Run: pip install 'lamarck-agents[parquet]'") from error
-    return pyarrow, pyarrow.parquet

@@ -20,6 +20,8 @@ from .texts import Tokenizer as Tokenizer
 from .texts import answer, named, text_segments
 
 Form = Literal["step", "episode"]
+MIXED = "with token ids at some answers only"
+"""Why an attempt is left out that `rows_of` refuses as `mixed`."""
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,12 @@ def trained_messages(step: Step) -> tuple[bool, ...]:
     For training on text, where there are no token ids. Answers of earlier steps are in the prompt as well, and are
     trained on with their own step.
     """
-    own = {ident for entry in step.rounds for ident in entry.calls}
-    return tuple(
-        message.role == "assistant" and bool(message.tool_calls) and {call.id for call in message.tool_calls} <= own
-        for message in step.messages
-    )
+    ids = {ident for entry in step.rounds for ident in entry.calls}
+    asked = [
+        at
+        for at, message in enumerate(step.messages)
+        if message.role == "assistant" and message.tool_calls and {call.id for call in message.tool_calls} <= ids
+    ]
+    # Ids need not be unique: some servers give none, and earlier calls in the prompt are numbered too.
+    own = set(asked[max(0, len(asked) - len(step.rounds)) :])
+    return tuple(at in own for at in range(len(step.messages)))

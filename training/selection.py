@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from ..core import Trajectory
@@ -11,13 +11,26 @@ from ..core import Trajectory
 T = TypeVar("T")
 
 
-def informative(groups: Sequence[Sequence[Trajectory]]) -> list[list[Trajectory]]:
+def informative(
+    groups: Sequence[Sequence[Trajectory]], rewards: Mapping[str, float] | None = None
+) -> list[list[Trajectory]]:
     """Return the groups whose attempts differ in reward, without what infrastructure ended.
 
     Dynamic sampling of DAPO (Yu et al. 2025, section 3.2): a group that is all right or all wrong has no advantage.
+
+    Args:
+        groups: attempts at the same tasks.
+        rewards: trajectory id -> what the attempt got, where that is not what the environment gave; an attempt that
+            is not in it has no reward.
     """
-    known = [[found for found in group if found.failure is None and found.reward is not None] for group in groups]
-    return [group for group in known if len({found.reward for found in group}) > 1]
+
+    def got(one: Trajectory) -> float | None:
+        if one.failure is not None:
+            return None
+        return one.reward if rewards is None else rewards.get(one.id)
+
+    known = [[one for one in group if got(one) is not None] for group in groups]
+    return [group for group in known if len({got(one) for one in group}) > 1]
 
 
 def resample_on_correct(

@@ -14,10 +14,10 @@ from ..errors import ConfigError, TrainingError
 from .collate import Weighed
 from .credit.contributions import settled_episode
 from .credit.episode import Credit, Episode
-from .credit.named import NEEDS, compares, credit_named
+from .credit.named import NEEDS, advantages_by, compares, credit_named
 from .credit.statistics import spread
 from .rewards.named import REWARDS, Part, parts, summed
-from .rows import Row, rows_of
+from .rows import MIXED, Row, rows_of
 from .selection import informative, resampled
 from .sources import INFRASTRUCTURE, Sources
 
@@ -83,20 +83,42 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
     left_out: Counter[str] = Counter()
     groups = sources.groups()
     if config.replay.resample is not None:
-        before = len(sources.trajectories)
+        ended = sum(one.failure is not None for one in sources.trajectories)
+        before = len(sources.trajectories) - ended
         groups = resampled(groups, config.replay.resample, config.seed)
-        left_out["resampled away"] = before - sum(map(len, groups))
+        left_out.update({INFRASTRUCTURE: ended, "resampled away": before - sum(map(len, groups))})
     rewarded = reward_groups(config, groups, known, left_out)
     picked, figures = pick(config, credit, rewarded, left_out)
     able, episodes = _episodes(credit, picked, left_out)
     rows = [
         weighed
-        for group, advantages in zip(able, credit.advantages(episodes), strict=True)
+        for group, advantages in zip(able, advantages_by(config.grpo.credit, credit, episodes), strict=True)
         for one, of_steps in zip(group, advantages, strict=True)
         for weighed in _rows(config, one.trajectory, of_steps, tokenizer, left_out)
     ]
     _some(config, rows, left_out)
     return Settled(rows, {why: n for why, n in left_out.items() if n}, figures)
+
+
+def rewards_of(config: TrainConfig, attempts: Sequence[Trajectory]) -> dict[str, float]:
+    """Return what each attempt gets by `grpo.rewards`, by its id; attempts that get nothing are not in it.
+
+    Raises:
+        ConfigError: a reward or an option is not one there is.
+        TrainingError: a reward is not finite.
+    """
+    known = parts(config.grpo.rewards, config.grpo.reward_options)
+    found = {}
+    for one in attempts:
+        rewards = summed(known, one, config.grpo.reward_bounds) if one.steps and one.failure is None else None
+        if rewards is not None:
+            found[one.id] = _even(math.fsum(rewards))
+    return found
+
+
+def _even(reward: float) -> float:
+    # What differs by rounding only is the same.
+    return round(reward, 9)
 
 
 def reward_groups(
@@ -141,8 +163,9 @@ def pick(
     mean, std = spread(totals)
     alone = sum(len(group) == 1 for group in groups)
     # Which groups differ is asked of the settled rewards, which need not be the environment's.
-    told = [[one.trajectory.model_copy(update={"reward": round(one.total, 9)}) for one in group] for group in groups]
-    differ = {one.id for group in informative(told) for one in group}
+    got = {one.trajectory.id: _even(one.total) for group in groups for one in group}
+    told = informative([[one.trajectory for one in group] for group in groups], got)
+    differ = {one.id for group in told for one in group}
     same = sum(len(group) > 1 and group[0].trajectory.id not in differ for group in groups)
     if compares(credit) and alone == len(groups):
         raise TrainingError(
@@ -243,7 +266,7 @@ def formed(config: TrainConfig, one: Trajectory, tokenizer: Any, left_out: Count
     except TrainingError as error:
         if error.kind != "mixed":
             raise
-        left_out["with token ids at some answers only"] += 1
+        left_out[MIXED] += 1
         return []
     if not found:
         left_out["without an answer of a model"] += 1

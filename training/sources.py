@@ -183,13 +183,13 @@ class _Taken:
             except (ValueError, StoreError) as error:
                 if isinstance(error, StoreError) and error.kind != "damaged":
                     raise
+                del self._seen[ident]  # another store may hold it whole
                 self._unreadable(f"trajectory {ident} in {store.place} is damaged and left out: {why(error)}")
 
     def _file(self, path: Path) -> None:
         self.places.append(str(path))
-        total, first = 0, ""
+        readable, first = False, ""
         for number, text in entries(path):
-            total += 1
             try:
                 one = read_trajectory(text)
             except (ValueError, OverflowError, RecursionError) as error:
@@ -197,9 +197,10 @@ class _Taken:
                 first = first or line
                 self._unreadable(line)
                 continue
+            readable = True
             if self._wants(Header.of(one)):
                 self._take(one)
-        if first and total == self.left_out["unreadable"]:
+        if first and not readable:
             raise ConfigError(f"{first}.", hint="`lamarck import` reads other formats into a store.")
 
     def _wants(self, header: Header) -> bool:

@@ -23,7 +23,7 @@ from .quiet import hushed
 from .replay import ages as policy_ages
 from .shortage import shortages
 from .sources import Sources
-from .summary import Data, Summary, Trend, versions
+from .summary import NOUNS, Data, Summary, Trend, versions
 from .trainers import Fit, fit, identity, rate, tokens_of, trainer_for
 from .watching import Unwatched, Watch
 from .weighing import current, weigh
@@ -131,6 +131,11 @@ class _Stage:
             self.watch.say(f"going on from {found.name}" if found else "there is no checkpoint yet: from the beginning")
         for note in self.fitted.notes:
             self.watch.say(note)
+        rows, each = self.prepared.train, self.fitted.batch * self.fitted.accumulate
+        self.watch.say(
+            f"{len(rows)} {NOUNS[self.config.kind]} of {sum(map(tokens_of, rows)):,} tokens to train on, {each} of them "
+            "per update"
+        )
         return found
 
     def _trainer(self, callbacks: list[Any], *, fresh: bool) -> Any:

@@ -7,6 +7,7 @@ off-policy, and are marked so (`Row.stripped`). AgentEvolver (2025, its self-nav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..core import Message, Step
@@ -37,7 +38,11 @@ def without_recalled(step: Step, tokenizer: Tokenizer) -> Step:
 
 
 def bare_messages(step: Step) -> tuple[Message, ...]:
-    """Return a step's prompt without what was recalled. What the model itself has said stays as it is.
+    """Return a step's prompt without what was recalled.
+
+    It is taken out of the first message that holds it as paragraphs of its own, else of the first that holds it at
+    all: a short text may well occur in observations, and in the words around it. What the model itself has said stays
+    as it is.
 
     Raises:
         TrainingError: the step does not say what was recalled, or the text is not in its prompt.
@@ -51,15 +56,14 @@ def bare_messages(step: Step) -> tuple[Message, ...]:
         )
     if not text:
         return step.messages
-    bare = []
-    for message in step.messages:
-        if message.role != "assistant" and text in message.content:
-            content = message.content.replace(f"\n\n{text}", "").replace(f"{text}\n\n", "").replace(text, "")
-            message = message.model_copy(update={"content": content})
-        bare.append(message)
-    if tuple(bare) == step.messages:
-        raise TrainingError("what was recalled does not stand in its prompt.", kind="no_recalled_text")
-    return tuple(bare)
+    words = re.escape(text)
+    for pattern in (rf"\A{words}(?:\n\n|\Z)|\n\n{words}(?=\n\n|\Z)", words):
+        for at, message in enumerate(step.messages):
+            content = message.content if message.role == "assistant" else re.sub(pattern, "", message.content)
+            if content != message.content:
+                bare = message.model_copy(update={"content": content})
+                return (*step.messages[:at], bare, *step.messages[at + 1 :])
+    raise TrainingError("what was recalled does not stand in its prompt.", kind="no_recalled_text")
 
 
 class _Cut:

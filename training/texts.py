@@ -33,7 +33,7 @@ def text_segments(step: Step, tokenizer: Tokenizer) -> list[Segment]:
     from what the template writes for it. A step without prompt, or with neither answer nor action, has none.
 
     Raises:
-        TrainingError: the template refuses the chat, or cannot write tool calls.
+        TrainingError: the template refuses the chat, or leaves out tool calls, be it those of the prompt.
     """
     own = [at for at, written in enumerate(trained_messages(step)) if written]
     found = [_segment(step.messages[:at], step.messages[at], tokenizer) for at in own]
@@ -106,7 +106,7 @@ def _message(message: Message, as_text: bool) -> dict[str, Any]:
 
 
 def _segment(messages: Sequence[Message], said: Message, tokenizer: Tokenizer) -> Segment:
-    prompt = prompt_ids(messages, tokenizer)
+    prompt = _written(messages, tokenizer, answering=True)
     if said.tool_calls:
         return Segment(prompt, _called(messages, said, prompt, tokenizer))
     end = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
@@ -117,17 +117,34 @@ def _called(
     messages: Sequence[Message], said: Message, prompt: tuple[int, ...], tokenizer: Tokenizer
 ) -> tuple[int, ...]:
     """Return the tokens of an answer with tool calls: what the template adds to the prompt, up to its end."""
-    whole = _templated([*messages, said], tokenizer, answering=False)
-    words = _templated([*messages, said.model_copy(update={"tool_calls": ()})], tokenizer, answering=False)
-    if whole == words or whole[: len(prompt)] != prompt:
-        raise TrainingError(
-            "it calls tools, which the chat template of this tokenizer cannot write.",
-            hint="Take a model whose chat template has tool calls.",
-            kind="tool_calls",
-        )
+    whole = _written([*messages, said], tokenizer, answering=False)
+    if whole[: len(prompt)] != prompt:
+        raise _cannot_call()
     ids = whole[len(prompt) :]
     ends = [at for at, token in enumerate(ids, 1) if token == tokenizer.eos_token_id]
     return ids[: ends[-1]] if ends else ids
+
+
+def _written(messages: Sequence[Message], tokenizer: Tokenizer, *, answering: bool) -> tuple[int, ...]:
+    """Return the tokens of a chat with its tool calls, which many templates leave out without a word."""
+    ids = _templated(messages, tokenizer, answering=answering)
+    if any(message.tool_calls for message in messages):
+        bare = [message.model_copy(update={"tool_calls": ()}) for message in messages]
+        try:
+            without = _templated(bare, tokenizer, answering=answering)
+        except TrainingError:
+            return ids  # results without calls are refused, so the calls are seen
+        if without == ids:
+            raise _cannot_call()
+    return ids
+
+
+def _cannot_call() -> TrainingError:
+    return TrainingError(
+        "it calls tools, which the chat template of this tokenizer cannot write.",
+        hint="Take a model whose chat template has tool calls.",
+        kind="tool_calls",
+    )
 
 
 def _templated(messages: Sequence[Message], tokenizer: Tokenizer, *, answering: bool) -> tuple[int, ...]:

@@ -17,13 +17,14 @@ class Attribution:
 
     AgentEvolver (2025), self-attributing, as its published code computes it: a label is worth +-`base`; labels are
     standardised inside the group so that every trajectory weighs the same whatever its length (mean of the
-    trajectories' means, and of their mean squared deviations); the outcome is standardised apart; the sum is not
-    discounted.
+    trajectories' means, and of their mean squared deviations), dividing by sqrt(variance + eps); the outcome is
+    standardised apart, and only centred where its deviation is below eps; the sum is not discounted. A label of 0 (no
+    opinion), which the publication does not have, is worth 0.
     """
 
     alpha: float = 0.1
     base: float = 0.2
-    eps: float = 1e-6
+    eps: float = 1e-8
     name: str = "attribution"
 
     def advantages(self, groups: Sequence[Sequence[Episode]]) -> Advantages:
@@ -39,8 +40,8 @@ class Attribution:
         by, totals = equal_weight(labels), spread([episode.total for episode in group], sample=False)
         found = []
         for episode, own in zip(group, labels, strict=True):
-            steps = [self.alpha * (value - by.mean) / (by.std + self.eps) for value in own]
-            steps[-1] += (episode.total - totals.mean) / (totals.std + self.eps)
+            steps = [self.alpha * (value - by.mean) / math.sqrt(by.std**2 + self.eps) for value in own]
+            steps[-1] += (episode.total - totals.mean) / (totals.std if totals.std > self.eps else 1.0)
             found.append(returns_to_go(steps, 1.0))
         return found
 

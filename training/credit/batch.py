@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,8 @@ class ReinforcePlusPlus:
 
     Published for tokens; here a step stands for its tokens and weighs by how many steps there are, not by their
     length. With `baseline`, the group's mean return is taken off each episode first (the variant for groups), and the
-    same number stands for all steps.
+    same number stands for all steps. verl leaves the return of a group of one as it is; here its own mean is taken
+    off, so that it is 0 before whitening.
     """
 
     gamma: float = 1.0
@@ -48,6 +50,7 @@ class ReinforcePlusPlus:
 
 
 def whitened(raw: Advantages, eps: float) -> Advantages:
-    """Return the numbers with mean 0 and deviation 1 over all steps of the batch."""
+    """Return (x - mean) / sqrt(var + eps) over all steps of the batch, with n - 1 in the variance, as verl does."""
     mean, std = spread([value for group in raw for episode in group for value in episode])
-    return [[tuple((value - mean) / (std + eps) for value in episode) for episode in group] for group in raw]
+    below = math.sqrt(std**2 + eps)
+    return [[tuple((value - mean) / below for value in episode) for episode in group] for group in raw]

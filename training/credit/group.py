@@ -43,7 +43,7 @@ class RLOO:
     """Return minus the mean of the others': A_i = n / (n - 1) (R_i - mean_g).
 
     Leave-one-out baseline (Kool et al. 2019; Ahmadian et al. 2024, equation 8), which is unbiased. A group of one has
-    advantage 0.
+    advantage 0, where verl leaves its return.
     """
 
     name: str = "rloo"

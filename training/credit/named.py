@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
-from ...errors import ConfigError
+from ...errors import ConfigError, TrainingError, boundary
 from ..guests import guest
 from .batch import ReinforcePlusPlus
-from .episode import Credit
+from .episode import Advantages, Credit, Episode
 from .table import estimators
 
 ALIASES = {"reinforce++": "reinforce_pp", "hae": "hierarchical"}
@@ -84,6 +85,28 @@ def compares(credit: Credit) -> bool:
     return credit.name in COMPARE
 
 
+def advantages_by(name: str, credit: Credit, groups: Sequence[Sequence[Episode]]) -> Advantages:
+    """Return what an estimator says, one of the user's own included, which may do anything.
+
+    Raises:
+        TrainingError: an episode lacks what the estimator needs, it fails, or it gives too few numbers or too many.
+    """
+    with boundary(TrainingError, f"grpo.credit {name} failed") if ":" in name else nullcontext():
+        found = credit.advantages(groups)
+        given = [[len(values) for values in group] for group in found]
+    wanted = [[len(one.rewards) for one in group] for group in groups]
+    if given != wanted:
+        raise TrainingError(
+            f"grpo.credit {name} returns advantages of {_many(given)}, and there are {_many(wanted)}.",
+            hint="It returns one number per step, for each episode of each group.",
+        )
+    return found
+
+
+def _many(shape: Sequence[Sequence[int]]) -> str:
+    return f"{len(shape)} groups with {sum(map(len, shape))} episodes and {sum(map(sum, shape))} steps"
+
+
 def _check(name: str, key: str, value: Any, fields: list[str]) -> None:
     if key not in fields:
         raise ConfigError(
@@ -108,4 +131,6 @@ def _guest(name: str, options: dict[str, Any]) -> Credit:
         raise ConfigError(f"grpo.credit {name} does not take these options: {error}.") from None
     if not callable(getattr(made, "advantages", None)):
         raise ConfigError(f"grpo.credit {name} has no method advantages(groups).", hint="See training/credit.")
+    if not isinstance(getattr(made, "name", None), str):
+        raise ConfigError(f"grpo.credit {name} has no name.", hint="Give the class `name`, a short text.")
     return made

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 Features = Callable[[Trajectory], "Matrix"]
 """Returns what is known of each step when it is taken: (T, D) for T steps, the same D for all trajectories."""
 _WORD = re.compile(r"[a-z]+")
-_VERBS = 1
-"""Words at the front of an action that are kept as they are; the others are kept by what they are to the goal."""
+_LINKS = frozenset({"to", "from", "in", "on", "with", "at", "into", "of"})
 
 
 @dataclass(frozen=True)
@@ -83,27 +82,33 @@ def fit(
     trajectories: Sequence[Trajectory],
     *,
     features: Features | None = None,
-    ridge: float = 1.0,
+    ridge: float = 0.3,
     target: Callable[[Trajectory], float | None] | None = None,
 ) -> Estimator:
     """Return the estimator whose contributions add up to the outcomes as nearly as can be.
 
-    Minimises sum over trajectories of (sum_t c_t - R)^2 + ridge |w|^2 (Wang et al. 2025, SPA-RL: MSE of the summed
-    contributions and the outcome). The publication fits a linear head on a language model that is trained with it;
-    here the features are frozen, so that the minimum is exact, unique and needs no seed. Hidden states of a frozen
-    model can take the place of the hashed text through `features`.
+    Minimises the mean over trajectories of (sum_t c_t - R)^2, plus ridge |w|^2 (Wang et al. 2025, SPA-RL: mean squared
+    error of the summed contributions and the outcome; the penalty is ours). The publication fits a linear head on a
+    language model that is trained along with it; here the features are frozen, so that the minimum is exact, unique
+    and needs no seed. Hidden states of a frozen model can take the place of the hashed text through `features`.
+
+    Outcomes fix the sums only. What several steps always do together is shared out among them, and the stronger the
+    penalty, the more goes to those that tell attempts apart best.
 
     Args:
         trajectories: attempts with outcomes; those that infrastructure ended, or without a step, are left out.
         features: what is known of a step; hashed text if not given.
-        ridge: weight of the penalty.
+        ridge: weight of the penalty, above 0.
         target: the outcome R; the score where the environment gives one, else the reward, if not given.
 
     Raises:
-        TrainingError: no attempt has an outcome, or all have the same, or the features are not finite.
+        TrainingError: no attempt has an outcome, or all have the same, the features are not finite, or the penalty is
+            not above 0.
     """
     import numpy as np
 
+    if ridge <= 0:
+        raise TrainingError(f"the penalty on progress is {ridge}; it is above 0, or the solution is not unique.")
     features = features or HashedText()
     known = [
         (one, value)
@@ -120,7 +125,7 @@ def fit(
     if not (np.isfinite(sums).all() and np.isfinite(outcomes).all()):
         raise TrainingError("the features or outcomes that progress is learned from are not finite.")
     # The dual form: there are fewer attempts than features.
-    gram = sums @ sums.T + ridge * np.eye(len(known))
+    gram = sums @ sums.T + ridge * len(known) * np.eye(len(known))
     return Estimator(sums.T @ np.linalg.solve(gram, outcomes), features)
 
 
@@ -136,11 +141,8 @@ def _goal(trajectory: Trajectory) -> str:
 def _shape(action: str, goal: set[str]) -> str:
     """Return an action without numbers, its words after the verb told apart by whether the goal names them."""
     words = _WORD.findall(action)
-    kept = ("the goal's" if word in goal else word if len(word) < 5 and word in _LINKS else "_" for word in words[1:])
-    return " ".join([*words[:_VERBS], *kept])
-
-
-_LINKS = frozenset({"to", "from", "in", "on", "with", "at", "into", "of"})
+    kept = ("wanted" if word in goal else word if word in _LINKS else "_" for word in words[1:])
+    return " ".join([*words[:1], *kept])
 
 
 def _bucket(name: str, size: int) -> int:

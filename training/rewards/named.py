@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from ...core import ToolCall, Trajectory
-from ...errors import ConfigError, LamarckError, TrainingError
+from ...errors import ConfigError, LamarckError, TrainingError, boundary
 from ..guests import guest
 from . import episode, noisy, shaping, tool_use
-from .reward import RewardFunction, checked, of_trajectory
+from .reward import RewardFunction, Rewards, checked, of_trajectory
 
 StepRewards = Callable[[Trajectory], tuple[float, ...] | None]
 """Returns the reward of each step, (T,), or None where it does not apply."""
@@ -214,6 +216,24 @@ REWARDS: dict[str, Kind] = {
 """Every reward of ours by name."""
 
 
+def _own(name: str, function: RewardFunction) -> RewardFunction:
+    """Return a function of the user's own, which may do anything, with its failures told in one line."""
+
+    def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> Rewards:
+        [one] = columns["trajectory"]
+        with boundary(TrainingError, f"grpo.rewards {name} failed at trajectory {one.id}"):
+            found = function(prompts, completions, **columns)
+        fits = isinstance(found, Sequence) and len(found) == len(completions)
+        if not fits or not all(value is None or isinstance(value, Real) for value in found):
+            raise TrainingError(
+                f"grpo.rewards {name} returns {found!r} for {len(completions)} attempt.",
+                hint="It returns a list with a number or None for each attempt.",
+            )
+        return found
+
+    return reward
+
+
 def _called(make: Callable[..., Any], options: dict[str, Any]) -> Any:
     return validate_call(config=ConfigDict(allow_inf_nan=False))(make)(**options)
 
@@ -223,7 +243,11 @@ def _made(name: str, options: dict[str, Any]) -> StepRewards:
         function = guest(name, "grpo.rewards")
         if options:
             raise ConfigError(f"grpo.reward_options.{name}: a function of your own takes no options.")
-        return at_the_end(function)
+        if not callable(function) or inspect.iscoroutinefunction(function):
+            raise ConfigError(
+                f"grpo.rewards {name} is no plain function.", hint="It returns a list of numbers or None."
+            )
+        return at_the_end(_own(name, function))
     if name not in REWARDS:
         raise ConfigError(
             f"grpo.rewards names {name!r}; there are: {', '.join(REWARDS)}.",

@@ -31,19 +31,23 @@ def par(inner: RewardFunction, references: Sequence[float], k: float = 1.0) -> R
 def clip(steps: Sequence[float], eta: float) -> tuple[float, ...]:
     """Return min(r_t - eta, 0) for each step: no number of good steps adds up to anything.
 
-    Clip mechanism of Gao et al. 2024 ("On designing effective RL reward at training time"); the formula is the
-    commonly cited form and was not checked against the paper.
+    Clip of Gao et al. 2024 ("On designing effective RL reward at training time"), which takes for `eta` the mean score
+    of the batch.
     """
     return tuple(min(reward - eta, 0.0) for reward in steps)
 
 
 def delta(steps: Sequence[float]) -> tuple[float, ...]:
-    """Return r_t - r_(t+1) for each step and r_T for the last, so that the sum is r_1 whatever the length.
+    """Return r_t - r_(t+1) for each step but the last two, r_t for the last but one, and 0 for the last.
 
-    Delta mechanism of Gao et al. 2024; the treatment of the last step is ours (the formula was not checked against the
-    paper).
+    Delta of Gao et al. 2024: the last step keeps the reward of the outcome only. The rest adds up to r_1, however many
+    steps there are. The formula is as their figure draws it; the text of the equation was not at hand. The score of a
+    lone step is dropped.
     """
-    return tuple(now - after for now, after in zip(steps, [*steps[1:], 0.0], strict=True))
+    if len(steps) < 2:
+        return (0.0,) * len(steps)
+    middle = [*steps[1:-1], 0.0]
+    return (*(now - after for now, after in zip(steps[:-1], middle, strict=True)), 0.0)
 
 
 def _sigmoid(x: float) -> float:

@@ -16,7 +16,8 @@ def matching(wanted: Callable[[Trajectory], Sequence[ToolCall] | None]) -> Rewar
     ToolRL (Qian et al. 2025, section 3.3): r_name is the overlap of the two sets of names; each wanted call matched
     with a made one adds the overlap of their argument names and one for each equal value; over the best matching,
     R = 6 (r_name + r_param + r_value) / (1 + |G| + sum of |arguments of G|) - 3. Calls of another name match nothing
-    beyond the names, which the formula leaves open.
+    beyond the names, which the formula leaves open. The published code differs where calls of one name are repeated:
+    it counts names with their multiplicity, and takes the best match of each wanted call in turn.
 
     Args:
         wanted: returns the calls that a trajectory should have made, or None where that is not known.
