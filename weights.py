@@ -119,10 +119,10 @@ def check_model(folder: str | Path) -> None:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ConfigError(f"there is no model folder {folder}.", hint="Name one that holds a transformers model.")
+        raise ConfigError(f"there is no model folder {folder}.", hint="Name `embedded`, or one with a model.")
     if (folder / ADAPTER_CONFIG).is_file() and not (folder / "config.json").is_file():
         raise ConfigError(
-            f"{folder} is an adapter, not a model.", hint="Name the model it was trained on, and this by --adapter."
+            f"{folder} is an adapter, not a model.", hint="Name the model it was trained on, and this as its adapter."
         )
     if not (folder / "config.json").is_file():
         raise ConfigError(

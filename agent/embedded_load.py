@@ -63,7 +63,7 @@ def load_model(folder: Path, adapter: Path | None, dtype: str) -> Loaded:
     version = weights_id(folder)
     if adapter is not None:
         manifest = read_manifest(adapter)
-        check_base(manifest, folder.name, version)
+        check_base(manifest, folder.resolve().name, version)
         model, version = _with_adapter(model, adapter, merge=chosen == "float32"), policy_version(version, manifest.id)
     context = getattr(model.config, "max_position_embeddings", None) or UNBOUNDED
     return Loaded(model.eval(), tokenizer, int(context), chosen, version)

@@ -124,7 +124,7 @@ def _embedded(config: ModelConfig, notify: Notify | None) -> LLM:
 
 
 def embedded_folder(name: str, notify: Notify | None = None) -> Path:
-    """Return the folder with the weights of `embedded` or `embedded:FOLDER`.
+    """Return the folder with the weights of `embedded`, `embedded:FOLDER` or FOLDER.
 
     Raises:
         ConfigError: there is no model in the folder, or the extra `embedded` is not installed.

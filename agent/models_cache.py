@@ -72,10 +72,7 @@ def pull(
     """
     if name not in SOURCES:
         raise ConfigError(f"there is no embedded model {name!r}; there are: {', '.join(SOURCES)}.")
-    missing = [
-        module for module in ("torch", "transformers", "gguf", "safetensors", "accelerate") if find_spec(module) is None
-    ]
-    if missing:
+    if missing := [module for module in NEEDS if find_spec(module) is None]:
         raise ConfigError(
             f"the embedded model needs {', '.join(missing)}.", hint="Run: pip install 'lamarck-agents[embedded]'"
         )

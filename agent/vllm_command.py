@@ -93,7 +93,7 @@ def vllm_command(
     if config.gpu_memory is not None:
         command += ["--gpu-memory-utilization", str(config.gpu_memory)]
     if rank:
-        command += ["--enable-lora", "--max-lora-rank", str(next(known for known in RANKS if known >= rank))]
+        command += ["--enable-lora", "--max-lora-rank", str(rank)]
     if adapter is not None:
         command += ["--lora-modules", json.dumps({"name": served.adapted(adapter), "path": str(adapter.resolve())})]
     if config.sleep:
@@ -101,16 +101,27 @@ def vllm_command(
     return [*command, *config.arguments]
 
 
-def vllm_environment(config: VllmConfig, key: str | None) -> dict[str, str]:
+def vllm_environment(config: VllmConfig, key: str | None, *, adapters: bool) -> dict[str, str]:
     """Return the environment variables that a server is given beside our own."""
     env = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
-    if config.lora_rank:
+    if adapters:
         env["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] = "True"
     if config.sleep:
         env["VLLM_SERVER_DEV_MODE"] = "1"  # the paths to sleep and wake are among those for development
     if key is not None:
         env["VLLM_API_KEY"] = key
     return env
+
+
+def room_for(rank: int) -> int:
+    """Return the rank to start a server with that is to take adapters of this one; 0 is without adapters.
+
+    Raises:
+        ConfigError: vLLM takes none that large.
+    """
+    if rank > RANKS[-1]:
+        raise ConfigError(f"vLLM takes no adapter of rank {rank}, {RANKS[-1]} at most.")
+    return next(known for known in RANKS if known >= rank) if rank else 0
 
 
 def rank_of(adapter: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import shutil
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from ..config_vllm import VllmConfig
 from ..errors import ModelError
 from ..serving import listening
 from ..wheels import Notify
-from .vllm_command import NO_VLLM, Served, interpreter, rank_of, vllm_command, vllm_environment
+from .vllm_command import NO_VLLM, Served, interpreter, rank_of, room_for, vllm_command, vllm_environment
 from .vllm_control import RESTART, VllmControl
 from .vllm_process import VllmProcess
 
@@ -58,6 +59,8 @@ class VllmServer:
     _process: VllmProcess | None = field(default=None, init=False, repr=False)
     _control: VllmControl | None = field(default=None, init=False, repr=False)
     _port: int = field(default=0, init=False, repr=False)
+    _rank: int = field(default=0, init=False, repr=False)
+    _temporary: Path | None = field(default=None, init=False, repr=False)
 
     @property
     def url(self) -> str:
@@ -87,11 +90,13 @@ class VllmServer:
         label = self.served.label if adapter is None else self.served.adapted(adapter)
         began = time.monotonic()
         self._port = _port(self.host, self.config.port)
-        rank = max(self.config.lora_rank, 0 if adapter is None else rank_of(adapter))
+        self.model = ""
+        self._rank = rank = room_for(max(self.config.lora_rank, 0 if adapter is None else rank_of(adapter)))
         command = vllm_command(self.served, self.config, host=self.host, port=self._port, rank=rank, adapter=adapter)
         if self.log is None:
-            self.log = Path(tempfile.mkdtemp(prefix="lamarck-vllm-")) / "vllm.log"
-        env = vllm_environment(self.config, self.key)
+            self._temporary = Path(tempfile.mkdtemp(prefix="lamarck-vllm-"))
+            self.log = self._temporary / "vllm.log"
+        env = vllm_environment(self.config, self.key, adapters=rank > 0)
         self._process = await asyncio.to_thread(VllmProcess, command, env, self.log)
         self._control = VllmControl(self.root, self.key)
         self._say(f"starting vLLM with {label}; its log is {self.log}")
@@ -103,7 +108,7 @@ class VllmServer:
         self.model = label
         self.seconds = time.monotonic() - began
         self._say(f"vLLM is up after {self.seconds:.0f} s")
-        self.fragile = self.config.lora_rank > 0 and self._process.said("device_config=cpu")
+        self.fragile = rank > 0 and self._process.said("device_config=cpu")
         if self.fragile:
             self._say(
                 "This vLLM is one for processors: with adapters it dies when it measures two answers at once. Other "
@@ -125,7 +130,7 @@ class VllmServer:
             return name
         if adapter is not None:
             try:
-                if (rank := rank_of(adapter)) > self.config.lora_rank:
+                if (rank := rank_of(adapter)) > self._rank:
                     raise ModelError(f"The server takes no adapter of rank {rank}.", kind="no_endpoint")
                 await control.load(name, adapter)
             except ModelError as error:
@@ -167,13 +172,18 @@ class VllmServer:
         await self._ready().wake()
 
     async def stop(self) -> None:
-        """End it and everything it started."""
+        """End it and everything it started; a temporary log is kept where it died or never came up."""
         process, control = self._process, self._control
         self._process = self._control = None
         if control is not None:
             await control.close()
-        if process is not None:
-            await asyncio.to_thread(process.stop)
+        if process is None:
+            return
+        well = process.status is None and bool(self.model)
+        await asyncio.to_thread(process.stop)
+        if well and self._temporary is not None:
+            await asyncio.to_thread(shutil.rmtree, self._temporary, ignore_errors=True)
+            self.log = self._temporary = None
 
     def died(self) -> ModelError | None:
         """Return why it is not there any more, or None where it is."""

@@ -195,10 +195,13 @@ def train(
     as_json: o.Json = False,
 ) -> None:
     """Tokens per second of training on stored rows beside plain TRL GRPO, on the same tokens by turns."""
-    from ..agent.models_cache import DEFAULT_MODEL, pull
+    from ..agent.llms import embedded_folder
+    from ..training.base import require
+
+    require()
+    folder = None if model is None else embedded_folder(model)
     from ..training.bench import bench_train
 
-    folder = pull(DEFAULT_MODEL) if model == "embedded" else model
     with bars(as_json) as progress:
         figures = bench_train(
             folder=None if folder is None else str(folder),

@@ -52,8 +52,7 @@ def agree(
             hint="Models in this process and vLLM give them; others may not.",
         )
     with screen.status("loading the model"):
-        name = config.model if config.model == "embedded" else f"embedded:{config.model}"
-        base = load_base(config, embedded_folder(name), plain=config.start is None)
+        base = load_base(config, embedded_folder(config.model), plain=config.start is None)
     policy = policy_version(base.weights, base.adapter.id if base.adapter is not None else None)
     with screen.status(f"computing log-probabilities of at most {rows} answers"):
         from ..training.scoring import logprobs

@@ -214,7 +214,7 @@ def base_folder(model: str, watch: TrainWatch) -> Path:
     """
     from ..agent.llms import embedded_folder
 
-    return embedded_folder(model if model.startswith("embedded") else f"embedded:{model}", watch.say)
+    return embedded_folder(model, watch.say)
 
 
 @contextlib.contextmanager

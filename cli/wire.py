@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -12,7 +11,6 @@ from pathlib import Path
 
 from ..agent.checkpoints import open_checkpoints
 from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
-from ..agent.embedded import EmbeddedLLM
 from ..agent.events import Event, RunResult
 from ..agent.expert import ExpertLLM
 from ..agent.hooks import Hooks
@@ -29,15 +27,14 @@ from ..config_memory import MemoryConfig
 from ..core import Release, Sampling, Task
 from ..errors import ConfigError
 from ..evals.demonstrations import demonstrate
-from ..evals.figures.contents import folder_name
-from ..evals.figures.evaluation import FILE, NEW_MEMORY, Described, Evaluation, record
+from ..evals.figures.evaluation import Described, Evaluation, record
 from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
-from ..weights import read_manifest
 from ..wheels import Notify
 from .wire_made import Making
+from .wire_release import release_of
 from .wire_tools import budget_of, open_tools
 
 
@@ -211,55 +208,3 @@ def select(taskset: Taskset, config: TasksetConfig) -> Sequence[Task]:
     if unknown:
         raise ConfigError(f"taskset {config.name}, split {config.split} has no task {unknown[0]!r}.")
     return [known[ident] for ident in config.ids]
-
-
-def release_of(config: RunConfig, llm: LLM, prompts: Prompts, memory: Memory | None, folder: Path) -> Release:
-    """Return the release that this configuration amounts to.
-
-    A memory is named with the number at which it stands; one that learns, with that at which it stood when the run in
-    `folder` was begun. Documents are named by what is in them.
-    """
-    settings = config.solver.model_dump(mode="json", exclude={"prompts"})
-    if config.tools.builtin or config.tools.plugins or config.tools.mcp or config.tools.make:
-        settings["tools"] = config.tools.model_dump(mode="json", exclude={"approve", "documents"})
-        if config.tools.documents is not None:
-            settings["tools"]["documents"] = folder_name(Path(config.tools.documents))[:16]
-        unseen = {"allow_unsafe", "url", "warm", "most", "patience_s"}
-        settings["sandbox"] = config.sandbox.model_dump(mode="json", exclude=unseen)
-    settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
-    if config.repair.by != "none":
-        settings["repair"] = config.repair.model_dump(mode="json")
-    snapshot = None
-    if memory is not None:
-        snapshot = _snapshot(memory, config.memory, folder)
-        settings["memory"] = config.memory.model_dump(mode="json", exclude={"path", "store", "index", "patience_s"})
-    if isinstance(llm, EmbeddedLLM) and config.model.name != "embedded":
-        # A folder's name says little; the model of the package index is pinned by its hash.
-        settings["base_weights"] = llm.policy_version.partition("+")[0]
-    if isinstance(llm, VllmLLM):
-        settings |= {"base_weights": llm.server.served.weights, "served_by": "vllm"}
-    return Release.of(
-        base_model=llm.name,
-        adapter=read_manifest(config.model.adapter).id if config.model.adapter is not None else None,
-        memory_snapshot=snapshot,
-        tools=tools_of(config),
-        prompts=prompts.hashes(),
-        settings=settings,
-        created_at=round(time.time(), 3),
-    )
-
-
-def _snapshot(memory: Memory, config: MemoryConfig, folder: Path) -> str | None:
-    head = memory.head
-    if config.mode != "learn":
-        return f"{head.name}@{head.seq}"
-    if (folder / FILE).exists():
-        return Evaluation.read(folder).release.memory_snapshot
-    return f"{head.name}@{head.seq}, learning" if head.seq else NEW_MEMORY
-
-
-def tools_of(config: RunConfig) -> tuple[str, ...]:
-    """Return the names of the tools and where they come from; what bounds them is among the settings."""
-    tools = config.tools
-    names = [*tools.builtin, *(f"plugin:{name}" for name in tools.plugins), *(f"mcp:{name}" for name in tools.mcp)]
-    return tuple(names + (["made"] if tools.make else []))

@@ -53,9 +53,11 @@ def light():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     gc.freeze()
-    yield
-    gc.unfreeze()
-    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        torch.set_num_threads(threads)
 
 
 def model_folder(folder):

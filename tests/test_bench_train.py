@@ -49,6 +49,11 @@ def test_one_row_per_episode_and_the_same_for_the_same_seed():
         prompts("word")
 
 
+def test_no_model_is_said_in_a_line(tmp_path):
+    found = CliRunner().invoke(app, ["bench", "train", "--model", str(tmp_path / "gone")])
+    assert isinstance(found.exception, ConfigError) and "there is no model folder" in str(found.exception)
+
+
 def test_the_command(tmp_path):
     net = tiny_model.model(layers=1)
     net.save_pretrained(tmp_path)

@@ -215,6 +215,17 @@ def test_accumulation_sees_each_row_once_an_epoch(tmp_path):
     assert ours.state.global_step == 4
 
 
+def test_resumed_in_a_later_epoch_it_ends_where_it_would_have_ended(tmp_path):
+    rows = rows_of(tiny_model.model(), count=8)
+    settings = {"batch": 2, "accumulate": 2, "num_train_epochs": 2, "save_strategy": "steps", "save_steps": 1}
+    ends = []
+    for place in (None, tmp_path / "whole" / "checkpoint-3"):
+        ours = trainer(tmp_path / ("again" if place else "whole"), rows, tiny_model.model(), **settings)
+        ours.train(resume_from_checkpoint=place and str(place))
+        ends.append({name: value.clone() for name, value in ours.model.state_dict().items()})
+    assert all(torch.equal(value, ends[1][name]) for name, value in ends[0].items())
+
+
 def test_what_cannot_be_trained_is_said(tmp_path):
     net = tiny_model.model()
     with pytest.raises(TrainingError, match="no rows"):

@@ -97,7 +97,9 @@ def offline(kind, tmp_path, seed, steps, learning_rate, **settings):
 
 def by_sft(net, tmp_path, seed, effort):
     rows = [row for group in small_task.play(net, TASK, seed, 24) for row in successes(group)]
-    args = offline(trl.SFTConfig, tmp_path, seed, 8 * effort, 3e-3, per_device_train_batch_size=len(rows), max_length=32)
+    args = offline(
+        trl.SFTConfig, tmp_path, seed, 8 * effort, 3e-3, per_device_train_batch_size=len(rows), max_length=32
+    )
     imitate(rows, args=args, model=net, processing_class=tiny_model.tokenizer()).train()
 
 
@@ -124,7 +126,14 @@ def by_kto(net, tmp_path, seed, effort):
     """With more weight on good answers, of which there are fewer."""
     shown = [one for group in small_groups(net, seed) for one in judged(group)]
     args = offline(
-        trl.KTOConfig, tmp_path, seed, 10 * effort, 1e-3, per_device_train_batch_size=128, beta=0.5, desirable_weight=4.0
+        trl.KTOConfig,
+        tmp_path,
+        seed,
+        10 * effort,
+        1e-3,
+        per_device_train_batch_size=128,
+        beta=0.5,
+        desirable_weight=4.0,
     )
     JudgedTrainer(
         judged=shown, args=args, model=net, ref_model=copy.deepcopy(net), processing_class=tiny_model.tokenizer()

@@ -140,12 +140,12 @@ def test_a_resumed_stage_keeps_the_anchor_it_began_with(tmp_path):
         one.model_copy(update={"steps": tuple(step.model_copy(update=another(step)) for step in one.steps)})
         for one in stages.attempts(model, stages.TASK.contexts[:1])
     ]
-    settings = {"samples.rows": "step", "optimizer.max_steps": 2, "save_steps": 1}
+    settings = {"samples.rows": "step", "optimizer.max_steps": 3}
     with stages.light():
         straight = stages.fit(model, found, tmp_path / "straight", "grpo", **settings)
         assert straight.data.figures["replay/log_ratio"] == pytest.approx(0.25, abs=1e-4)
-        stopped = stages.fit(model, found, tmp_path / "cut", "grpo", watch=stages.Seen(stop_at=1), **settings)
-        assert stopped.interrupted and stopped.steps == 1
+        stopped = stages.fit(model, found, tmp_path / "cut", "grpo", watch=stages.Seen(stop_at=2), **settings)
+        assert stopped.interrupted and stopped.steps == 2
         resumed = stages.fit(model, found, tmp_path / "cut", "grpo", resume=True, **settings)
     assert resumed.adapter == straight.adapter
 

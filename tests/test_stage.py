@@ -102,7 +102,7 @@ def test_the_best_is_the_one_with_the_lowest_loss_on_what_is_held_back(model, fo
     watch = Seen()
     # A rate so high that it gets worse again.
     settings = {"validate_share": 0.5, "save_steps": 1, "keep": 6}
-    settings |= {"optimizer.learning_rate": 0.1, "optimizer.schedule": "constant"}
+    settings |= {"optimizer.learning_rate": 3.0, "optimizer.schedule": "constant"}
     summary = stages.fit(model, found, tmp_path / "out", watch=watch, **settings)
     losses = {one.step: one.figures["held-out loss"] for one in watch.shown if "held-out loss" in one.figures}
     assert sorted(losses) == [0, 1, 2, 3, 4, 5, 6] and summary.held_out_loss.first == losses[0]

@@ -3,6 +3,7 @@
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import tiny_model
@@ -19,8 +20,6 @@ from lamarck.training.sources import Sources
 from safetensors.torch import load_file, save_file
 from stored import CRASH, ID, WEIGHTS, attempt, base, change
 
-# peft asks transformers for it by its old name.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 BASE = base()
 OTHER = "b" * 12
 WON = attempt("won", "open red", "look left", task="a")
@@ -447,6 +446,11 @@ def test_a_base_with_a_new_adapter_and_one_that_goes_on(models):
     assert load_base(config(), models / "one", plain=True).model.__class__.__name__ == "LlamaForCausalLM"
 
 
+def test_the_base_has_its_name_also_from_within(models, monkeypatch):
+    monkeypatch.chdir(models / "one")
+    assert load_base(config(), Path(), plain=True).name == "one"
+
+
 def test_wrong_base_for_the_adapter(models):
     one, two = weights_id(models / "one"), weights_id(models / "two")
     assert not_loaded(models / "two", start=str(models / "adapter")).endswith(
@@ -457,14 +461,14 @@ def test_wrong_base_for_the_adapter(models):
 def test_what_is_no_model(models, tmp_path):
     (tmp_path / "empty").mkdir()
     assert not_loaded(tmp_path / "nowhere") == (
-        f"there is no model folder {tmp_path / 'nowhere'}. Set model to `embedded`, or to a folder."
+        f"there is no model folder {tmp_path / 'nowhere'}. Name `embedded`, or one with a model."
     )
     assert not_loaded(tmp_path / "empty") == (
         f"{tmp_path / 'empty'} is no model folder: it has no config.json. "
         "Name one that transformers' save_pretrained made."
     )
     assert not_loaded(models / "adapter") == (
-        f"{models / 'adapter'} is an adapter, not a model. Name it by start, and its base by model."
+        f"{models / 'adapter'} is an adapter, not a model. Name the model it was trained on, and this as its adapter."
     )
     assert "there is no adapter in" in not_loaded(models / "one", start=str(models / "two"))
 

@@ -18,7 +18,7 @@ from lamarck.agent.llm_convert import read_policy
 from lamarck.agent.llm_gate import Gate
 from lamarck.agent.llm_score import picked, spelled
 from lamarck.agent.llms import build_llm
-from lamarck.agent.vllm_command import Served, vllm_command
+from lamarck.agent.vllm_command import Served, room_for, vllm_command
 from lamarck.agent.vllm_control import VllmControl
 from lamarck.agent.vllm_process import VllmProcess
 from lamarck.agent.vllm_server import VllmServer
@@ -120,8 +120,11 @@ def test_the_command_line(model, python, tmp_path):
     config = VllmConfig(
         python=python(), context=4096, gpu_memory=0.4, sleep=True, dtype="bfloat16", arguments=("--enforce-eager",)
     )
-    one = adapter(tmp_path / "one", model, rank=24)
-    words = vllm_command(Served.of(model), config, host="127.0.0.1", port=81, rank=24, adapter=one)
+    one = adapter(tmp_path / "one", model)
+    assert [room_for(rank) for rank in (0, 1, 2, 16, 24, 300, 512)] == [0, 1, 8, 16, 32, 320, 512]
+    with pytest.raises(ConfigError, match="no adapter of rank 513, 512 at most"):
+        room_for(513)
+    words = vllm_command(Served.of(model), config, host="127.0.0.1", port=81, rank=32, adapter=one)
     label = f"small@{weights_id(model)}"
     modules = json.dumps({"name": f"{label}+{adapter_id(one)[:12]}", "path": str(one.resolve())})
     assert words == [
@@ -222,10 +225,24 @@ async def test_an_adapter_that_is_not_taken_is_loaded_by_starting_anew(act, mode
 
 async def test_a_rank_the_server_was_not_started_for(model, python, tmp_path):
     large = adapter(tmp_path / "large", model, rank=40)
+    other = adapter(tmp_path / "other", model, rank=64, weights=b"other")
     async with server(model, python(), tmp_path, lora_rank=16) as found:
         await found.load(large)
+        await found.load(other)  # for which there is room now
     ranks = [row["argv"][row["argv"].index("--max-lora-rank") + 1] for row in started(tmp_path)]
     assert ranks == ["16", "64"]
+
+
+async def test_a_log_of_its_own_is_kept_only_where_it_says_why(model, python, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = VllmServer(Served.of(model), VllmConfig(python=python()))
+    async with found:
+        assert found.log.parent.parent == tmp_path and found.log.exists()
+    assert not list(tmp_path.glob("lamarck-vllm-*"))
+    found = VllmServer(Served.of(model), VllmConfig(python=python("crash")))
+    with pytest.raises(ModelError, match="Sleep mode is not supported"):
+        await found.start()
+    assert found.log.exists()
 
 
 async def test_sleeping(model, python, tmp_path):

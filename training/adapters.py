@@ -13,6 +13,7 @@ from pydantic import JsonValue
 
 from ..errors import TrainingError, boundary
 from ..weights import (
+    ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     MANIFEST,
     Manifest,
@@ -95,8 +96,10 @@ def save(
         TrainingError: it cannot be written, some of it is not finite, or the folder holds something else.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / MANIFEST).is_file() and any(folder.iterdir()):
-        raise TrainingError(f"{folder} holds something that is no adapter.", hint="Choose another folder.")
+    # A model of the package index has a manifest of that name too.
+    ours = (folder / MANIFEST).is_file() and (folder / ADAPTER_CONFIG).is_file()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
+        raise TrainingError(f"{folder} is or holds something that is no adapter.", hint="Choose another folder.")
     with boundary(TrainingError, f"cannot write adapter {folder}", Exception, hint="Is the disk full?"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -10,7 +11,8 @@ from typing import Any, cast
 
 from ..config_training import TrainConfig
 from ..errors import ConfigError, TrainingError, boundary
-from .adapters import Adapter, check_base, weights_id
+from ..weights import check_base, check_model, weights_id
+from .adapters import Adapter
 
 NEEDS = ("torch", "transformers", "trl", "peft", "datasets", "accelerate")
 INSTALL = "Run: pip install 'lamarck-agents[train]'"
@@ -59,15 +61,16 @@ def load_base(config: TrainConfig, folder: Path, *, plain: bool = False) -> Base
         TrainingError: there is not enough memory.
     """
     require()
-    check_folder(folder)
+    check_model(folder)
+    name = folder.resolve().name
     weights = weights_id(folder)
     start = None if config.start is None or plain else Adapter.read(config.start)
     if start is not None:
-        check_base(start, folder.name, weights)
+        check_base(start, name, weights)
     model, tokenizer = _load(config, folder)
     if not plain:
         model = _continued(model, start) if start is not None else _fresh(model, config)
-    return Base(model, tokenizer, folder.name, weights, folder, start)
+    return Base(model, tokenizer, name, weights, folder, start)
 
 
 def require(modules: Sequence[str] = NEEDS) -> None:
@@ -79,23 +82,6 @@ def require(modules: Sequence[str] = NEEDS) -> None:
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
         raise ConfigError(f"training needs {', '.join(missing)}.", hint=INSTALL)
-
-
-def check_folder(folder: Path) -> None:
-    """Make sure that a folder looks like a model's, before anything heavy is loaded.
-
-    Raises:
-        ConfigError: it is missing, an adapter's, or lacks its configuration.
-    """
-    if not folder.is_dir():
-        raise ConfigError(f"there is no model folder {folder}.", hint="Set model to `embedded`, or to a folder.")
-    if (folder / "config.json").is_file():
-        return
-    if (folder / "adapter_config.json").is_file():
-        raise ConfigError(f"{folder} is an adapter, not a model.", hint="Name it by start, and its base by model.")
-    raise ConfigError(
-        f"{folder} is no model folder: it has no config.json.", hint="Name one that transformers' save_pretrained made."
-    )
 
 
 def _load(config: TrainConfig, folder: Path) -> tuple[Any, Any]:
@@ -159,7 +145,9 @@ def _fresh(model: Any, config: TrainConfig) -> Any:
     with (
         boundary(ConfigError, f"adapter.targets = {targets!r}", ValueError, hint="`all-linear` fits every model."),
         torch.random.fork_rng(devices=[]),
+        warnings.catch_warnings(action="ignore", category=FutureWarning),
     ):
+        # peft asks transformers by a name that will go
         torch.manual_seed(config.seed)
         return get_peft_model(model, lora)
 
@@ -167,5 +155,9 @@ def _fresh(model: Any, config: TrainConfig) -> Any:
 def _continued(model: Any, start: Adapter) -> Any:
     from peft import PeftModel
 
-    with boundary(ConfigError, f"cannot load adapter {start.folder}", hint="Copy it again whole."):
+    hint = "Copy it again whole."
+    with (
+        boundary(ConfigError, f"cannot load adapter {start.folder}", hint=hint),
+        warnings.catch_warnings(action="ignore", category=FutureWarning),
+    ):
         return PeftModel.from_pretrained(model, str(start.folder), is_trainable=True)

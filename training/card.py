@@ -6,7 +6,7 @@ from ..config_training import TrainConfig
 from .summary import NOUNS, Summary, trends
 
 METHODS = {
-    "sft": "imitation of solved attempts (supervised fine-tuning on the token ids as sampled)",
+    "sft": "imitation of solved attempts (supervised fine-tuning, on token ids as sampled where there are any)",
     "dpo": "preferences between answers of sibling attempts to the same prompt (DPO, Rafailov et al. 2023)",
     "kto": "single answers that were good or bad (KTO, Ethayarajh et al. 2024)",
     "grpo": "reinforcement on stored attempts with per-token advantages, in TRL's GRPO loss",

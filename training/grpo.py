@@ -16,10 +16,11 @@ import torch
 from datasets import Dataset
 from torch.utils.data import Sampler
 from trl import GRPOConfig, GRPOTrainer
-from trl.trainer.utils import RepeatSampler, use_adapter
+from trl.trainer.utils import use_adapter
 
 from ..errors import TrainingError
 from .collate import Weighed, collate
+from .together import TogetherSampler
 
 HOOKS = {
     "_generate_and_score_completions": ("self", "inputs"),
@@ -33,7 +34,8 @@ HOOKS = {
 class RowTrainer(GRPOTrainer):  # type: ignore[misc]
     """GRPO over given rows.
 
-    Each row is seen once per epoch, in an order that `args.seed` fixes.
+    Each row is seen once per epoch, in an order that `args.seed` and the epoch fix, also where a run is resumed. Rows
+    that do not fill the last batch wait for the next epoch, which has another order.
 
     Args:
         rows: rows with their advantages; all with behaviour log-probabilities, or none.
@@ -88,17 +90,21 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         )
 
     def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
-        # TRL's loader gives a whole generation batch for each micro-batch and uses the first: hence the repeats. Rows
-        # that do not fill the last batch of an epoch wait for the next one, which has another order.
-        sampler: Sampler[int] = RepeatSampler(
-            data_source=dataset if dataset is not None else self.train_dataset,
-            mini_repeat_count=1,
-            batch_size=self.args.generation_batch_size,
-            repeat_count=self.num_iterations * self.args.steps_per_generation,
+        # TRL's own sampler begins with the first epoch's order wherever a run is resumed.
+        return TogetherSampler(
+            [row for row, _ in self._rows],
+            block=self._block,
+            blocks=self.args.generation_batch_size // self._block,
+            # TRL's loader gives a whole generation batch for each micro-batch and uses the first.
+            repeats=self.num_iterations * self.args.steps_per_generation,
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
         )
-        return sampler
+
+    @property
+    def _block(self) -> int:
+        """How many rows that begin alike are kept together."""
+        return 1
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the batch of the rows that were drawn, in place of generating one."""

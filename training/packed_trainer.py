@@ -8,16 +8,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from datasets import Dataset
 from torch import Tensor
-from torch.utils.data import Sampler
 from trl import GRPOConfig
 
 from .collate import Weighed
 from .grpo import RowTrainer
 from .packed_attention import forward, install
 from .packing import pack
-from .together import TogetherSampler
 
 log = logging.getLogger("lamarck.training")
 
@@ -68,15 +65,9 @@ class PackedRowTrainer(RowTrainer):
         models = [model for model in (self.accelerator.unwrap_model(self.model), self.ref_model) if model is not None]
         return next((why for why in map(install, models) if why), None)
 
-    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
-        return TogetherSampler(
-            [row for row, _ in self._rows],
-            block=self.args.per_device_train_batch_size,
-            blocks=self.args.generation_batch_size // self.args.per_device_train_batch_size,
-            repeats=self.num_iterations * self.args.steps_per_generation,
-            shuffle=self.shuffle_dataset,
-            seed=self.args.seed,
-        )
+    @property
+    def _block(self) -> int:
+        return int(self.args.per_device_train_batch_size)
 
     def _prepare_inputs(self, generation_batch: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the next micro-batch. TRL's own would mix the rows of all of them first."""

@@ -133,8 +133,8 @@ class _Stage:
             self.watch.say(note)
         rows, each = self.prepared.train, self.fitted.batch * self.fitted.accumulate
         self.watch.say(
-            f"{len(rows)} {NOUNS[self.config.kind]} of {sum(map(tokens_of, rows)):,} tokens to train on, {each} of them "
-            "per update"
+            f"{len(rows)} {NOUNS[self.config.kind]} of {sum(map(tokens_of, rows)):,} tokens to train on, "
+            f"{each} of them per update"
         )
         return found
 

@@ -7,7 +7,6 @@ import random
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from ..config_training import OptimizerConfig, TrainConfig
@@ -23,8 +22,6 @@ from .summary import NOUNS
 RATES = {"sft": 2e-4, "dpo": 2e-5, "kto": 2e-5, "grpo": 2e-5}
 """Learning rates of adapters where none is set."""
 SCHEDULES = {"constant": "constant_with_warmup", "linear": "linear", "cosine": "cosine"}
-SHARED = 0.2
-"""Share of the tokens that are the same in another row from which packing is worth its bookkeeping."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def trainer_for(
         "held": prepared.validate,
         **keywords,
     }
-    return TRAINERS[config.kind](config, prepared, _settings(config, directory, fitted, bool(prepared.validate)), given)
+    return TRAINERS[config.kind](config, prepared, _settings(config, directory, fitted, prepared), given)
 
 
 def _sft(config: TrainConfig, prepared: Prepared[Row], settings: dict[str, Any], given: dict[str, Any]) -> Any:
@@ -160,7 +157,7 @@ def _grpo(config: TrainConfig, prepared: Prepared[Weighed], settings: dict[str, 
     if wanted.loss in TWO_SIDED and any(one.row.stripped for one in prepared.train):
         given["clip_stripped"] = wanted.clip_stripped
     notify = given.pop("notify", None)
-    if wanted.packing and (config.samples.rows == "step" or shared(prepared.train) > SHARED):
+    if wanted.packing:
         from .packed_trainer import PackedRowTrainer
 
         told = {} if notify is None else {"notify": notify}
@@ -173,24 +170,18 @@ TWO_SIDED = frozenset({"grpo", "dapo", "bnpo", "dr_grpo", "luspo"})
 TRAINERS: Mapping[str, Callable[..., Any]] = {"sft": _sft, "dpo": _dpo, "kto": _kto, "grpo": _grpo}
 
 
-def shared(rows: Sequence[Weighed]) -> float:
-    """Return the share of all tokens that begin some other row as well: what packing could save at most.
-
-    In sorted order, what a row shares with any other it shares with its neighbour.
-    """
-    inputs = sorted(one.row.prompt_ids + one.row.completion_ids for one in rows)
-    same = 0
-    for before, after in pairwise(inputs):
-        most = min(len(before), len(after))
-        same += next((n for n in range(most) if before[n] != after[n]), most)
-    return same / max(1, sum(map(len, inputs)))
+def updates(optimizer: OptimizerConfig, fitted: Fit, rows: int) -> int:
+    """Return about how many updates there will be."""
+    if optimizer.max_steps > 0:
+        return optimizer.max_steps
+    return max(1, round(optimizer.epochs * rows / (fitted.batch * fitted.accumulate)))
 
 
-def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, evaluate: bool) -> dict[str, Any]:
+def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, prepared: Prepared[Any]) -> dict[str, Any]:
     """Return what all of TRL's configurations share."""
     import torch
 
-    wanted = config.optimizer
+    wanted, evaluate = config.optimizer, bool(prepared.validate)
     reporters = [name for name in config.report_to if name != "tensorboard"]
     return {
         "output_dir": str(directory.checkpoints),
@@ -200,7 +191,8 @@ def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, evalu
         "num_train_epochs": wanted.epochs,
         "max_steps": wanted.max_steps,
         "learning_rate": rate(config),
-        "warmup_steps": wanted.warmup,
+        # Rounded down: transformers rounds up, and its first update of a warm-up has rate 0.
+        "warmup_steps": int(wanted.warmup * updates(wanted, fitted, len(prepared.train))),
         "lr_scheduler_type": SCHEDULES[wanted.schedule],
         "weight_decay": wanted.weight_decay,
         "max_grad_norm": wanted.clip,

@@ -28,8 +28,7 @@ def progress_steps(*, alpha: float = 1.0, beta: float = 0.5) -> Callable[[Trajec
         if not parts:
             return None
         return tuple(
-            alpha * part + beta * (step.validity == "valid")
-            for part, step in zip(parts, trajectory.steps, strict=True)
+            alpha * part + beta * (step.validity == "valid") for part, step in zip(parts, trajectory.steps, strict=True)
         )
 
     return rewards
