@@ -63,6 +63,7 @@ bench: $(VENV)/.test  ## Benchmarks, each side by side in one run
 	$(INSTALL) -e '.[bench]' >$(LOG) 2>&1 && $(BIN)/lamarck bench sandbox
 	$(BIN)/lamarck bench webshop
 	$(BIN)/lamarck bench worlds
+	$(BIN)/lamarck bench train
 
 lock: $(BIN)/python  ## Resolve the lock file anew
 	$(BIN)/python -m pip install -q uv
