@@ -28,6 +28,12 @@ FREE = frozenset(
         "model.retries",
         "model.threads",
         "model.timeout_s",
+        "model.vllm.gpu_memory",
+        "model.vllm.lora_rank",
+        "model.vllm.port",
+        "model.vllm.python",
+        "model.vllm.sleep",
+        "model.vllm.start_s",
     }
 )
 """Settings that may differ when a run is resumed: they change how a run gets on, not what it finds."""

@@ -30,7 +30,7 @@ ModelName = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="embedded, embedded:FOLDER, random, first, follower, expert, or any of litellm's.",
+        help="embedded, embedded:FOLDER, vllm:FOLDER, random, first, follower, expert, or litellm's.",
     ),
 ]
 Adapter = Annotated[

@@ -47,12 +47,12 @@ class OneDecides:
     Each prompt holds just what is seen, so that an answer is a row. Afterwards it can be seen how it was decided.
     """
 
-    at: int = 1
-    length: int = 6
+    at: int = 2
+    length: int = 12
     name = "one_decides"
     grows = False
     contexts = ("red", "blue")
-    clock = ("look", "key", "left", "right", "close", "open", "door")
+    clock = ("look", "key", "left", "right")
 
     @property
     def answers(self):
@@ -62,9 +62,10 @@ class OneDecides:
         t = len(said)
         if t == self.at:
             return f"{context} door"
+        time = f"{self.clock[t // 4]} {self.clock[t % 4]}"
         if t < self.at:
-            return f"{self.clock[t]} look"
-        return f"{self.clock[t]} {'open' if said[self.at] == f'open {context}' else 'close'}"
+            return time
+        return f"{time} {'open' if said[self.at] == f'open {context}' else 'close'}"
 
     def right(self, context, t):
         return f"open {context}" if t == self.at else None
@@ -137,7 +138,7 @@ def success(net, task, seed=10_000, samples=128):
     return sum(played) / len(played)
 
 
-def novice(task, seed, updates=300, skill=0.3):
+def novice(task, seed, updates=400, skill=0.3):
     """Return a model that imitated a teacher whose answer is right in a share `skill` of the steps, else any."""
     net = tiny_model.model(seed=seed)
     draw, optimizer = random.Random(seed), torch.optim.AdamW(net.parameters(), lr=1e-2, weight_decay=0.0)

@@ -24,22 +24,24 @@ SEEDS = range(150)
 def groups_of(seed):
     """Return a batch: groups of one, groups of equals, episodes of 1 to 8 steps, few states so that they recur."""
     draw = random.Random(seed)
-    found = []
-    for g in range(draw.randrange(1, 5)):
-        equal, size = draw.random() < 0.2, draw.choice([1, 2, 3, 5, 8])
-        group = []
-        for i in range(size):
-            n = 3 if equal else draw.randrange(1, 9)
-            rewards = [0.0] * (n - 1) + [1.0] if equal else [draw.choice([0.0, 1.0, -0.125, draw.random()]) for _ in range(n)]
-            group.append(
-                Episode(
-                    f"{g}/{i}", tuple(rewards), tuple(draw.choice("abc") for _ in range(n)),
-                    tuple(sorted(draw.randrange(3) for _ in range(n))), tuple(float(draw.choice([-1, 1])) for _ in range(n)),
-                    tuple(draw.random() for _ in range(n)), tuple(draw.random() < 0.7 for _ in range(n)),
-                )
-            )  # fmt: skip
-        found.append(group)
-    return found
+    return [
+        [_episode(draw, f"{g}/{i}", equal) for i in range(size)]
+        for g in range(draw.randrange(1, 5))
+        for equal, size in [(draw.random() < 0.2, draw.choice([1, 2, 3, 5, 8]))]
+    ]
+
+
+def _episode(draw, ident, equal):
+    n = 3 if equal else draw.randrange(1, 9)
+    return Episode(
+        ident,
+        (0.0, 0.0, 1.0) if equal else tuple(draw.choice([0.0, 1.0, -0.125, draw.random()]) for _ in range(n)),
+        tuple(draw.choice("abc") for _ in range(n)),
+        tuple(sorted(draw.randrange(3) for _ in range(n))),
+        tuple(float(draw.choice([-1, 1])) for _ in range(n)),
+        tuple(draw.random() for _ in range(n)),
+        tuple(draw.random() < 0.7 for _ in range(n)),
+    )
 
 
 def same(found, wanted, tolerance=1e-9):
@@ -119,9 +121,7 @@ def test_reinforce_plus_plus(baseline):
         raw = []
         for group in groups:
             middle = mean([total(episode) for episode in group])
-            raw.append(
-                [per_step(e, total(e) - middle) if baseline else slow_returns(e.rewards, 0.9) for e in group]
-            )
+            raw.append([per_step(e, total(e) - middle) if baseline else slow_returns(e.rewards, 0.9) for e in group])
         same(ReinforcePlusPlus(gamma=0.9, baseline=baseline).advantages(groups), slow_white(raw), 1e-7)
 
 
@@ -237,7 +237,7 @@ def test_hierarchy_with_the_values_of_the_group():
             returns = [slow_returns(e.rewards, 0.95) for e in group]
             state = {
                 name: mean([g for e, row in zip(group, returns, strict=True)
-                                  for a, g in zip(e.anchors, row, strict=True) if a == name]))
+                                  for a, g in zip(e.anchors, row, strict=True) if a == name])
                 for e in group for name in e.anchors
             }  # fmt: skip
             out = []

@@ -156,3 +156,64 @@ def by_replay(net, tmp_path, seed, effort):
 
 
 WAYS = {"sft": by_sft, "grpo": by_grpo, "gigpo": by_gigpo, "dpo": by_dpo, "kto": by_kto, "replay": by_replay}
+
+
+def learned(way, tmp_path, seed, effort):
+    """Return the share of solved attempts before and after."""
+    net = novice(TASK, seed)
+    before = small_task.success(net, TASK)
+    WAYS[way](net, tmp_path, seed, effort)
+    return before, small_task.success(net, TASK)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_it_learns(way, tmp_path):
+    before, after = learned(way, tmp_path, seed=0, effort=5)
+    assert before < 0.55 and after > before + 0.25
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("way", WAYS)
+def test_it_learns_whatever_the_seed(way, tmp_path):
+    found = [learned(way, tmp_path, seed, effort=10) for seed in range(3)]
+    print(way, *(f"{before:.2f} -> {after:.2f}" for before, after in found))
+    assert all(before < 0.55 and after > before + 0.25 for before, after in found)
+
+
+DECISIVE = small_task.OneDecides()
+CREDITS = {"episode": GRPO(), "gigpo": GiGPO(norm="mean_std"), "step": Hierarchical()}
+
+
+def decided(credit, tmp_path, seed, rounds):
+    net = novice(DECISIVE, seed)
+    reinforce(
+        net, DECISIVE, tmp_path, seed, CREDITS[credit], rounds=rounds, samples=4, epochs=4, learning_rate=1e-3
+    )  # fmt: skip
+    return small_task.success(net, DECISIVE, samples=256)
+
+
+def test_step_credit_goes_to_the_step_that_decides():
+    """Of twelve steps one decides: how much of all credit it gets."""
+    groups = small_task.play(novice(DECISIVE, 0), DECISIVE, 7, 16)
+    episodes = [[episode_of(one) for one in group] for group in groups]
+    share = {}
+    for name, credit in CREDITS.items():
+        steps = [of_steps for group in credit.advantages(episodes) for of_steps in group]
+        share[name] = sum(abs(a[DECISIVE.at]) for a in steps) / sum(abs(value) for a in steps for value in a)
+    assert share["episode"] == pytest.approx(1 / 12)
+    assert share["gigpo"] > 1.25 / 12 and share["step"] > 0.4
+
+
+def test_step_credit_beats_episode_credit(tmp_path):
+    """The same novice, the same number of attempts and of updates; only the advantages differ."""
+    episode, step = (decided(credit, tmp_path, seed=0, rounds=15) for credit in ("episode", "step"))
+    assert step > episode and step > 0.85
+
+
+@pytest.mark.full
+def test_step_credit_beats_episode_credit_at_the_mean_of_seeds(tmp_path):
+    found = {credit: [decided(credit, tmp_path, seed, rounds=24) for seed in range(5)] for credit in CREDITS}
+    for credit, each in found.items():
+        print(credit, *(f"{one:.2f}" for one in each), f"mean {sum(each) / 5:.3f}")
+    assert sum(found["step"]) / 5 > sum(found["episode"]) / 5 + 0.02
+    assert sum(found["step"]) > sum(found["gigpo"])

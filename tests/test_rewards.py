@@ -4,10 +4,14 @@ import math
 import random
 
 import pytest
+import tiny_model
+import trl
+from datasets import Dataset
 from lamarck.core import Failure, Step, Task, ToolCall, Trajectory, Verdict
 from lamarck.errors import TrainingError
 from lamarck.training.rewards import noisy, shaping, tool_use
 from lamarck.training.rewards.episode import environment, invalid_actions, length, outcome, verifier, well_formed
+from lamarck.training.rewards.progress import progress, progress_steps
 from lamarck.training.rewards.reward import combined, of_trajectory
 
 
@@ -22,6 +26,17 @@ def trajectory(*steps, ident="t", **fields):
 
 def rewarded(function, *found):
     return function(["p"] * len(found), ["c"] * len(found), trajectory=list(found))
+
+
+def test_progress_by_hand():
+    said = ("valid", "unparseable", "not_admissible", "no_effect")
+    found = trajectory(*(step(i, validity=v) for i, v in enumerate(said)), meta={"progress": [0.5, 0.25, -0.25, 0.0]})
+    # Only the first action was carried out: 2 * .5 + .1.
+    assert progress_steps(alpha=2.0, beta=0.1)(found) == pytest.approx((1.1, 0.5, -0.5, 0.0))
+    assert rewarded(progress(alpha=2.0, beta=0.1), found, trajectory(step())) == [pytest.approx(1.1), None]
+    # Told by the environment, step after step: 0 -> .5 -> .5 -> 1.
+    told = trajectory(*(step(i, info={"score": score}) for i, score in enumerate((0.5, 0.5, 1.0))))
+    assert progress_steps(beta=0.0)(told) == (0.5, 0.0, 0.5)
 
 
 def constant(*values):
@@ -208,3 +223,54 @@ def test_forward_correction_keeps_the_direction_of_the_gradient():
         for right in (True, False)
     )
     assert gradient == pytest.approx((1 - rho0 - rho1) * p * (1 - p))
+
+
+EVERY = {
+    "outcome": outcome(),
+    "environment": environment(),
+    "invalid": invalid_actions(),
+    "format": well_formed(),
+    "length": length(8, 4),
+    "verifier": verifier(),
+    "progress": progress(),
+    "tools": tool_use.used(),
+    "toolrl": tool_use.matching(lambda found: [call("add", a=1)]),
+    "par": shaping.par(environment(), [0.0]),
+    "backward": noisy.backward(outcome(), noisy.Noise(0.1, 0.1)),
+    "forward": noisy.forward(outcome(), 0.2),
+    "sum": combined([(1.0, outcome()), (0.1, well_formed())], 0.0, 1.05),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_every_reward_is_a_reward_function_of_trls_own_trainer(tmp_path):
+    """Plain GRPO calls them all with a dataset's column, one of whose rows no reward applies to."""
+    failure = Failure(boundary="model", kind="timeout", message="")
+    rows = [
+        trajectory(step(reward=1.0, token_ids=(1, 2), tool_calls=(call("add", a=1),)), success=True, reward=1.0,
+                   meta={"progress": [1.0]}, verdict=Verdict(passed=True, score=0.75)),
+        trajectory(stop="infrastructure", failure=failure),
+    ]  # fmt: skip
+    for name, function in EVERY.items():
+        function.__name__ = name
+    trainer = trl.GRPOTrainer(
+        model=tiny_model.model(),
+        args=trl.GRPOConfig(
+            output_dir=str(tmp_path), per_device_train_batch_size=4, num_generations=2, max_completion_length=2,
+            report_to="none", use_cpu=True, bf16=False,
+        ),
+        processing_class=tiny_model.tokenizer(),
+        reward_funcs=list(EVERY.values()),
+        train_dataset=Dataset.from_dict({"prompt": ["red"] * 4}),
+    )  # fmt: skip
+    prompts = [{"prompt": "red", "trajectory": row.model_dump(mode="json")} for row in rows for _ in range(2)]
+    trainer._generate_and_score_completions(prompts)
+    seen = {name: list(trainer._logs["rewards"][name]) for name in EVERY}
+    expected = {
+        "outcome": 1.0, "environment": 1.0, "invalid": 0.0, "format": 0.0, "length": 0.0, "verifier": 0.75,
+        "progress": 1.5, "tools": 0.1, "toolrl": 3.0, "par": 1 / (1 + math.exp(-1)), "backward": 1.125, "forward": 0.2,
+        "sum": 1.0,
+    }  # fmt: skip
+    for name, values in seen.items():
+        assert values[:2] == pytest.approx([expected[name]] * 2, abs=1e-6), name
+        assert all(math.isnan(value) for value in values[2:]), name

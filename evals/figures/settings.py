@@ -44,6 +44,8 @@ def counts(key: str, config: RunConfig) -> bool:
         "tools": not uses_tools(config),
         "sandbox": not uses_tools(config),
     }
+    if key.startswith("model.vllm.") and not config.model.name.startswith("vllm:"):
+        return False
     return key not in FREE | PLACES | UNSEEN and not off.get(section, False)
 
 
