@@ -13,6 +13,7 @@ import small_task
 import tiny_model
 import torch
 import trl
+from lamarck.config_training import ReplayConfig, TrainConfig
 from lamarck.training.collate import Weighed
 from lamarck.training.credit.episode import episode_of
 from lamarck.training.credit.gigpo import GiGPO
@@ -21,7 +22,7 @@ from lamarck.training.credit.hierarchical import Hierarchical
 from lamarck.training.examples import judged, pairs, successes
 from lamarck.training.grpo import RowTrainer, row_config
 from lamarck.training.offline import JudgedTrainer, PairTrainer, imitate
-from lamarck.training.replay import distance, effective_sample_size, truncated_weight, within
+from lamarck.training.replay_plan import plan_replay
 from lamarck.training.rows import episode_rows, step_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -143,16 +144,17 @@ def by_kto(net, tmp_path, seed, effort):
 def by_replay(net, tmp_path, seed, effort):
     """Train on one set of the novice's attempts, pass after pass, with weights for how far it has moved since."""
     rows = weighed(small_task.play(net, TASK, seed, 48), GiGPO(), episode_rows)
+    config = TrainConfig(kind="grpo", replay=ReplayConfig(truncate=2.0, trust=2.0))
     optimizer, sizes = adam(net, 2e-3), []
     for _ in range(effort):
-        now = [tiny_model.logprobs(net, one.row.prompt_ids, one.row.completion_ids) for one in rows]
-        far = [distance(one.row, new) for one, new in zip(rows, now, strict=True)]
-        near = {id(row) for row in within([one.row for one in rows], far, bound=2.0)}
-        kept = [(one, truncated_weight(by)) for one, by in zip(rows, far, strict=True) if id(one.row) in near]
-        sizes.append(effective_sample_size([weight for _, weight in kept]))
-        again = [Weighed(one.row, tuple(weight * a for a in one.advantages)) for one, weight in kept]
-        update(net, again, optimizer, tmp_path, seed, behaviour=False, num_train_epochs=4)
-    assert sizes[0] == pytest.approx(len(rows)) and sizes[-1] < sizes[0]
+        planned = plan_replay(config, rows, {"v0": 1}, lambda shown: [now(net, row) for row in shown])
+        sizes.append(planned.ess)
+        update(net, planned.rows, optimizer, tmp_path, seed, num_train_epochs=4)
+    assert sizes[0] == pytest.approx(len(rows)) and sizes[-1] < sizes[0] - 1
+
+
+def now(net, row):
+    return tuple(tiny_model.logprobs(net, row.prompt_ids, row.completion_ids))
 
 
 WAYS = {"sft": by_sft, "grpo": by_grpo, "gigpo": by_gigpo, "dpo": by_dpo, "kto": by_kto, "replay": by_replay}
