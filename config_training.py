@@ -77,8 +77,8 @@ class GRPOSettings(Section):
     """Keyword arguments of the estimator, for example gamma."""
     rewards: dict[str, float] = Field(default_factory=lambda: {"environment": 1.0})
     """Reward functions by name with their weights; their sum is the reward. Those that speak of steps (environment,
-    invalid_actions, format, process) are given to the step, the others (outcome, length, verifier, verifier_backward,
-    verifier_forward, tool_use, tool_calls, par, and your own as module:name) to the last one."""
+    invalid_actions, format, process, progress) are given to the step, the others (outcome, length, verifier,
+    verifier_backward, verifier_forward, tool_use, tool_calls, par, and your own as module:name) to the last one."""
     reward_options: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Keyword arguments of the reward functions, by their name; `length` needs `most` and `buffer`, in tokens."""
     reward_bounds: tuple[float, float] | None = None

@@ -95,12 +95,13 @@ OPTIONS = {
 
 @pytest.mark.parametrize("name", REWARDS)
 def test_every_reward_there_is(name):
-    told = WON.model_copy(update={"verdict": Verdict(passed=True, score=1.0, step_scores=(0.5, 1.0))})
+    verdict, known = Verdict(passed=True, score=1.0, step_scores=(0.5, 1.0)), {"progress": [0.25, 0.75]}
+    told = WON.model_copy(update={"verdict": verdict, "meta": known})
     told = told.model_copy(update={"task": told.task.model_copy(update={"truth": [{"name": "go", "arguments": {}}]})})
     [part] = parts({name: 1.0}, {name: OPTIONS[name]} if name in OPTIONS else {})
     found = summed([part], told)
     assert found is not None and len(found) == 2
-    assert part.of_steps == (name in ("environment", "invalid_actions", "format", "process"))
+    assert part.of_steps == (name in ("environment", "invalid_actions", "format", "process", "progress"))
     assert part.of_steps or found[0] == 0.0
 
 

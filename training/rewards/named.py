@@ -14,6 +14,7 @@ from ...core import ToolCall, Trajectory
 from ...errors import ConfigError, LamarckError, TrainingError, boundary
 from ..guests import guest
 from . import episode, noisy, shaping, tool_use
+from .progress import progress_steps
 from .reward import RewardFunction, Rewards, checked, of_trajectory
 
 StepRewards = Callable[[Trajectory], tuple[float, ...] | None]
@@ -205,6 +206,7 @@ REWARDS: dict[str, Kind] = {
     "invalid_actions": Kind(_each(episode.invalid_actions), True),
     "format": Kind(_each(episode.well_formed, share=True), True),
     "process": Kind(_steps(process), True),
+    "progress": Kind(_steps(progress_steps), True),
     "length": Kind(_last(episode.length), False),
     "verifier": Kind(_last(episode.verifier), False),
     "verifier_backward": Kind(_last(verifier_backward), False),
