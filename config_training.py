@@ -45,8 +45,8 @@ class OptimizerConfig(Section):
     """None takes the kind's own: 2e-4 for sft, 2e-5 for dpo and kto, 2e-5 for grpo (all of them for adapters)."""
     epochs: float = Field(default=1.0, gt=0.0)
     """Passes over the rows."""
-    max_steps: int = Field(default=-1, ge=-1)
-    """Updates at most; -1 sets no limit."""
+    max_steps: int | None = Field(default=None, gt=0)
+    """This many updates, whatever `epochs` says; None goes by `epochs`."""
     batch: int = Field(default=2, gt=0)
     """Rows that go through the model at once."""
     accumulate: int = Field(default=4, gt=0)
@@ -83,14 +83,15 @@ class GRPOSettings(Section):
     """Keyword arguments of the reward functions, by their name; `length` needs `most` and `buffer`, in tokens."""
     reward_bounds: tuple[float, float] | None = None
     """Lowest and highest reward of a whole attempt; what is over is taken off its last step. None sets no bounds."""
-    loss: str = "dapo"
-    """TRL's loss type: grpo, dapo, bnpo, dr_grpo, cispo, sapo, luspo, vespo."""
+    loss: Literal["grpo", "dapo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"] = "dapo"
+    """TRL's loss type."""
     beta: float = Field(default=0.0, ge=0.0)
     """Weight of the KL divergence from the model that training starts from; 0 loads no reference."""
     clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
     """How far below 1 the ratio counts."""
     clip_high: float = Field(default=0.28, gt=0.0)
-    """How far above 1 the ratio counts; 0.28 is DAPO's."""
+    """How far above 1 the ratio counts; 0.28 is DAPO's. For cispo, which caps the weight and not the gain, the cap is 1
+    more than this, and its paper takes a far higher one: 4 makes it TRL's recommended 5."""
     clip_stripped: float = Field(default=0.6, gt=0.0)
     """The same for rows that lost what was recalled, whose ratio has further to go; 0.6 is AgentEvolver's."""
     ratio: Literal["token", "sequence"] = "token"

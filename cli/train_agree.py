@@ -16,6 +16,7 @@ from ..errors import ConfigError, TrainingError
 from ..rundir import RunDirectory
 from ..training.agreement import Agreement, agreement, check
 from ..training.base import load_base
+from ..training.device import place
 from ..training.rows import Row, step_rows
 from ..training.sources import load_sources
 from ..weights import policy_version
@@ -53,6 +54,7 @@ def agree(
         )
     with screen.status("loading the model"):
         base = load_base(config, embedded_folder(config.model), plain=config.start is None)
+        place(base.model)
     policy = policy_version(base.weights, base.adapter.id if base.adapter is not None else None)
     with screen.status(f"computing log-probabilities of at most {rows} answers"):
         from ..training.scoring import logprobs

@@ -12,17 +12,19 @@ import pytest
 import stages
 import tiny_model
 import torch
-from lamarck.config_training import OptimizerConfig
+from lamarck.config_training import OptimizerConfig, TrainConfig
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import Adapter
 from lamarck.training.base import load_base
+from lamarck.training.collate import Weighed
 from lamarck.training.output import TrainDirectory, whole
+from lamarck.training.prepared import Prepared
 from lamarck.training.rows import episode_rows, step_rows
 from lamarck.training.scoring import logprobs
 from lamarck.training.shortage import shortage
 from lamarck.training.stage import train
 from lamarck.training.summary import Summary, lines
-from lamarck.training.trainers import fit
+from lamarck.training.trainers import Fit, fit, trainer_for
 from stages import Seen
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -128,9 +130,22 @@ def test_stopped_and_resumed_it_ends_where_it_would_have_ended(straight, model, 
     # At its end it is not begun again.
     watch = Seen()
     assert stages.fit(model, found, out, resume=True, watch=watch) == summary and not watch.shown
-    # It may go on for longer.
-    longer = stages.fit(model, found, out, resume=True, **{"optimizer.max_steps": 8, "optimizer.epochs": 9})
-    assert longer.steps == 8 and longer.adapter != summary.adapter
+    # It may go on for longer, and be stopped once more.
+    more = {"optimizer.max_steps": 9, "optimizer.epochs": 9}
+    halfway = stages.fit(model, found, out, resume=True, watch=Seen(stop_at=8), **more)
+    assert halfway.interrupted and halfway.steps == 8
+    longer = stages.fit(model, found, out, resume=True, **more)
+    assert longer.steps == 9 and longer.adapter != summary.adapter
+
+
+def test_a_folder_of_something_else_is_left_alone(model, found, tmp_path):
+    for name in ("README.md", "checkpoints/checkpoint-500/model.bin", "logs/events"):
+        out = tmp_path / name.partition("/")[0]
+        (out / name).parent.mkdir(parents=True)
+        (out / name).write_text("mine")
+        with pytest.raises(ConfigError, match=f"holds {name.partition('.bin')[0].rsplit('/model', 1)[0]}"):
+            stages.fit(model, found, out)
+        assert (out / name).read_text() == "mine" and not (out / "train.toml").exists()
 
 
 @pytest.mark.parametrize("file", ["trainer_state.json", "adapter_model.safetensors", "optimizer.pt", "rng_state.pth"])
@@ -216,7 +231,9 @@ def test_too_little_memory_is_one_line(model, found, tmp_path):
         if progress.step == 3:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
 
-    with pytest.raises(TrainingError, match=r"not enough memory\. The last checkpoint is .*checkpoint-2\. Lower --bat"):
+    with pytest.raises(
+        TrainingError, match=r"not enough memory\. The last checkpoint is .*checkpoint-2\. Save memory by"
+    ):
         stages.fit(model, found, tmp_path / "out", watch=Seen(on_show=burst))
 
 
@@ -234,7 +251,9 @@ def test_what_is_a_shortage_and_what_is_not():
 
 
 def test_a_loss_that_is_no_number_ends_training(model, found, tmp_path):
-    with pytest.raises(TrainingError, match=r"the loss of update \d is (nan|inf)\. Lower --lr"):
+    with pytest.raises(
+        TrainingError, match=r"the (loss|gradient) of update \d is (nan|inf)\. Start anew with a lower --lr"
+    ):
         stages.fit(model, found, tmp_path / "out", **{"optimizer.learning_rate": 1e38, "optimizer.clip": 1e30})
     assert not (tmp_path / "out" / "adapter").exists()
 
@@ -317,3 +336,16 @@ def test_too_few_rows_are_said():
         fit("sft", OptimizerConfig(), 0)
     with pytest.raises(TrainingError, match="one row alone is not enough for grpo"):
         fit("grpo", OptimizerConfig(), 1)
+
+
+def test_the_cap_of_cispo_is_one_more_than_that_of_the_others(model, found, tmp_path):
+    for loss, cap in (("cispo", 1.28), ("dapo", 0.28)):
+        config = stages.config("grpo", **{"grpo.loss": loss})
+        rows = [Weighed(one, (0.0,) * len(one.completion_ids)) for one in step_rows(found[0])]
+        place = TrainDirectory(tmp_path / loss)
+        trainer = trainer_for(config, Prepared(tuple(rows * 4)), load_base(config, model), place, Fit(2, 2))
+        assert trainer.epsilon_high == pytest.approx(cap)
+    with pytest.raises(ConfigError, match="'sharp'"):
+        TrainConfig.load(None, {"kind": "grpo", "grpo.loss": "sharp"})
+    with pytest.raises(ConfigError, match="greater than 0"):
+        TrainConfig.load(None, {"kind": "sft", "optimizer.max_steps": 0})

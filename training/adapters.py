@@ -129,7 +129,7 @@ def _check_numbers(weights: Path, folder: Path) -> None:
         if not bool(torch.isfinite(value).all()):
             raise TrainingError(
                 f"adapter {folder} is not written: {name} holds values that are not finite.",
-                hint="Lower the learning rate and go on from the last checkpoint with --resume.",
+                hint="Start a new stage with a lower learning rate.",
             )
 
 

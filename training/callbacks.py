@@ -12,6 +12,9 @@ from transformers import TrainerCallback
 from ..errors import TrainingError
 from .watching import Progress, Watch, named
 
+FINITE = {"loss": "loss", "grad_norm": "gradient", "eval_loss": "held-out loss"}
+"""What of TRL's log has to be a number."""
+
 
 class Watching(TrainerCallback):  # type: ignore[misc]
     """Shows every update to a `Watch`, ends training when it asks for that or when the loss is no number.
@@ -56,12 +59,14 @@ class Watching(TrainerCallback):  # type: ignore[misc]
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **keywords: Any) -> None:
         logs = logs or {}
-        loss = logs.get("loss")
-        if isinstance(loss, float) and not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss of update {state.global_step} is {loss}.",
-                hint="Lower --lr, or look for rewards and log-probabilities that are no numbers.",
-            )
+        for name, what in FINITE.items():
+            value = logs.get(name)
+            if isinstance(value, float) and not math.isfinite(value):
+                # Raised before this update is saved: what is on disk stays fit to go on from.
+                raise TrainingError(
+                    f"the {what} of update {state.global_step} is {value}.",
+                    hint="Start anew with a lower --lr, or look for rewards and log-probabilities that are no numbers.",
+                )
         if "loss" not in logs and "eval_loss" not in logs:
             return  # the totals at the end
         self._count(logs.get("num_tokens"))

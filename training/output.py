@@ -23,6 +23,7 @@ FREE = frozenset(
         "live.asks",
         "live.rounds",
         "optimizer.epochs",
+        "optimizer.gradient_checkpointing",
         "optimizer.max_steps",
         "optimizer.threads",
         "report_to",
@@ -90,14 +91,15 @@ class TrainDirectory:
         """Make sure that this folder can take the stage that `config` describes. Writes nothing.
 
         Raises:
-            ConfigError: there is a stage and `resume` is not set, there is none and it is, or the settings differ in
-                something that changes results.
+            ConfigError: there is a stage and `resume` is not set, there is none and it is, the settings differ in
+                something that changes results, or the folder holds something that is no stage.
         """
         if not self.exists():
             if resume:
                 raise ConfigError(
                     f"there is no training in {self.path} to resume.", hint="Leave out --resume to start it."
                 )
+            self._empty()
             return
         if not resume:
             raise ConfigError(
@@ -124,6 +126,9 @@ class TrainDirectory:
         try:
             for folder in (self.checkpoints, self.logs):
                 folder.mkdir(parents=True, exist_ok=True)
+            # A stage that goes on is not finished any more, whatever an earlier end of it has said.
+            for told in (self.summary_path, self.card_path):
+                told.unlink(missing_ok=True)
             write(self.data_path, json.dumps(data, indent=2) + "\n")
             write(self.config_path, config.dump_toml())
         except OSError as error:
@@ -180,6 +185,21 @@ class TrainDirectory:
                 raise ConfigError(f"{self.path} is in use by process {holder}.", hint="Wait for it, or stop it.")
             lock.note(str(os.getpid()))
             yield
+
+    def _empty(self) -> None:
+        """Make sure that nothing of somebody else's lies here; what a stage leaves that was killed early may."""
+        try:
+            found = sorted(self.path.iterdir()) if self.path.exists() else []
+            for place in (self.checkpoints, self.logs):
+                found += sorted(place.iterdir()) if place.is_dir() else []
+        except OSError as error:
+            raise ConfigError(f"cannot use {self.path} as --out: {error.strerror}.") from error
+        ours = {self.checkpoints, self.logs, self.data_path, self.path / "lock"}
+        if others := [place for place in found if place not in ours and not place.name.endswith(".tmp")]:
+            raise ConfigError(
+                f"{self.path} holds {others[0].relative_to(self.path)}, which is of no training stage.",
+                hint="Choose another --out.",
+            )
 
     def _same(self, data: dict[str, Any]) -> None:
         try:

@@ -56,4 +56,4 @@ def shortages(where: str, less: str, left: Callable[[], str]) -> Iterator[None]:
             raise TrainingError(
                 f"there is no room left to write to {where}. {left()}", hint="Make room, then --resume.", kind="disk"
             ) from error
-        raise TrainingError(f"there is not enough memory. {left()}", hint=f"Lower {less}.", kind="memory") from error
+        raise TrainingError(f"there is not enough memory. {left()}", hint=f"Save {less}.", kind="memory") from error

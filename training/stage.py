@@ -66,7 +66,10 @@ def train(
     directory, looking = TrainDirectory(out), watch or Unwatched()
     directory.check(config, resume=resume)
     check_reporters(config)
-    less = "--batch (and raise --accumulate as much) or samples.max_tokens, or set optimizer.gradient_checkpointing"
+    less = (
+        "memory by --set optimizer.gradient_checkpointing=true and --resume, or start a new stage with a lower "
+        "--batch or samples.max_tokens"
+    )
     with hushed(), shortages(str(out), less, lambda: _left(directory)):
         place(base.model)
         given = prepared if prepared is not None else prepare(config, sources, base)

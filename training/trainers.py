@@ -147,7 +147,8 @@ def _grpo(config: TrainConfig, prepared: Prepared[Weighed], settings: dict[str, 
         loss_type=wanted.loss,
         beta=wanted.beta,
         epsilon=wanted.clip_low,
-        epsilon_high=wanted.clip_high,
+        # TRL's cispo takes the cap itself where the others take what is added to 1.
+        epsilon_high=wanted.clip_high + (wanted.loss == "cispo"),
         importance_sampling_level=wanted.ratio,
         # Dr. GRPO divides by the longest completion there may be.
         max_completion_length=config.samples.max_tokens,
@@ -172,7 +173,7 @@ TRAINERS: Mapping[str, Callable[..., Any]] = {"sft": _sft, "dpo": _dpo, "kto": _
 
 def updates(optimizer: OptimizerConfig, fitted: Fit, rows: int) -> int:
     """Return about how many updates there will be."""
-    if optimizer.max_steps > 0:
+    if optimizer.max_steps is not None:
         return optimizer.max_steps
     return max(1, round(optimizer.epochs * rows / (fitted.batch * fitted.accumulate)))
 
@@ -189,7 +190,7 @@ def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, prepa
         "per_device_eval_batch_size": fitted.batch,
         "gradient_accumulation_steps": fitted.accumulate,
         "num_train_epochs": wanted.epochs,
-        "max_steps": wanted.max_steps,
+        "max_steps": wanted.max_steps or -1,
         "learning_rate": rate(config),
         # Rounded down: transformers rounds up, and its first update of a warm-up has rate 0.
         "warmup_steps": int(wanted.warmup * updates(wanted, fitted, len(prepared.train))),
