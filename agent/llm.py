@@ -166,7 +166,12 @@ class LiteLLM:
                 kind="no_choice",
             )
         reply = reply.model_copy(update={"text": options[chosen], "choice": Choice(index=chosen)})
-        return await self._measuring.measured(reply, messages, sampling) if mode == "structured" else reply
+        if mode == "structured":
+            return await self._measuring.measured(reply, messages, sampling)
+        if mode == "json":
+            # Among what the schema lets through: not the policy's own, and of the object around the choice.
+            return reply.model_copy(update={"token_ids": (), "logprobs": (), "entropies": ()})
+        return reply
 
     def end_session(self, session: str) -> None:
         """Servers keep their own caches."""

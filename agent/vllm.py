@@ -84,13 +84,13 @@ class VllmLLM:
         Raises:
             ConfigError, ModelError: see `VllmServer.load`.
         """
-        self._adapter = Path(adapter) if adapter is not None else None
+        wanted = Path(adapter) if adapter is not None else None
         async with self._starting:
-            if self._door is None:
-                return
             self._door = None
-            await self.server.load(self._adapter)
-            self._door = self._make(self.server)
+            if self.server.running:
+                await self.server.load(wanted)
+            # Only now: after a refused one, what answered before goes on answering, also from a server started anew.
+            self._adapter = wanted
 
     async def sleep(self) -> None:
         """Give the GPU's memory back until `wake`; no question may be under way.

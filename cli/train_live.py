@@ -117,6 +117,11 @@ def _divided(settings: list[str] | None) -> tuple[list[str], list[str]]:
 def _player(run: RunConfig, config: TrainConfig) -> RunConfig:
     """Return how to play: with the model that is trained, and never the same attempt twice."""
     name = config.model if config.model.startswith("embedded") else f"embedded:{config.model}"
+    if run.model.name not in ("embedded", name):
+        raise ConfigError(
+            f"run.model.name is {run.model.name}, but live rounds play with the model they train, which is {name}.",
+            hint="Leave it out, or collect with `lamarck run` and train with `lamarck train grpo --store RUN`.",
+        )
     temperature = run.model.temperature or 1.0
     return run.model_copy(update={"model": run.model.model_copy(update={"name": name, "temperature": temperature})})
 

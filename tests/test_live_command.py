@@ -84,6 +84,10 @@ def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
     assert len({one.collect.seed for one in played}) == len(played) and played[0].model.adapter is None
     assert played[0].taskset.ids == ("live_walk:Walk/0", "live_walk:Walk/1") != played[-1].taskset.ids
     assert played[-1].model.adapter == str(first.folder.resolve()) and played[0].model.temperature == 1.0
+    with pytest.raises(ConfigError, match=r"run\.model\.name is random, but live rounds play with the model"):
+        more = [*world, *ASK, "--set", "run.model.name=random", "--out", "other"]
+        CliRunner().invoke(app, ["train", "live", *more], catch_exceptions=False)
+    assert not (place / "other").exists()
     for flag, told in (
         ("--tasks", r"live\.tasks was 2 and is 9 now"),
         ("--max-steps", r"solver\.max_steps was 3 and is 9 now"),

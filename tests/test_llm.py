@@ -122,6 +122,13 @@ async def test_choosing(mode):
         assert "- go north" in request["messages"][-1]["content"]
 
 
+@pytest.mark.parametrize(("mode", "kept"), [("text", (-0.5, -1.5)), ("json", ())])
+async def test_log_probabilities_under_a_schema_are_not_the_policys_own(mode, kept):
+    async with fake_server("logprobs") as server:
+        reply = await door(server, choice_mode=mode).choose(ASK, ["hi there", "go"])
+    assert reply.text == "hi there" and reply.logprobs == kept
+
+
 async def test_an_answer_that_is_no_option_is_asked_again_once():
     async with fake_server("dance", "Go south.") as server:
         reply = await door(server, choice_mode="text").choose(ASK, ["go north", "go south"])

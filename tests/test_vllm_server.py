@@ -274,6 +274,9 @@ async def test_a_model_behind_its_own_server(model, python, tmp_path):
     chosen = await llm.choose(ASK, ["look", "go"])
     assert chosen.text == "look" and chosen.choice.index == 0 and chosen.usage.calls == 2
     assert (chosen.prompt_token_ids, chosen.token_ids, chosen.logprobs) == ((1, 2, 3), (7,), (-0.25,))
+    with pytest.raises(ConfigError):
+        await llm.load(tmp_path / "none")
+    assert (await llm.chat(ASK)).policy_version.endswith(adapter_id(one)[:12])
     await llm.load(None)
     assert (await llm.chat(ASK)).policy_version == weights_id(model)
     with pytest.raises(ModelError, match=r"died with exit status 3: RuntimeError: CUDA error.*vllm\.log") as caught:
