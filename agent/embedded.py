@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
-import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
 from ..errors import ModelError
 from .embedded_load import load_model
+from .llm_choice import picked
 from .packed import PackedScorer, Scored
 
 T = TypeVar("T")
@@ -161,7 +160,7 @@ class EmbeddedLLM:
         prefix, cached = scorer.read(prompt, session)
         scored = scorer.score(prefix, rows)
         scores = [self._score(one) for one in scored]
-        index = _pick(scores, sampling)
+        index = picked(scores, sampling)
         return Reply(
             text=options[index],
             choice=Choice(index=index, scores=tuple(scores), score_kind=self._score_kind),
@@ -228,15 +227,6 @@ class EmbeddedLLM:
                 hint="Lower solver.history.",
                 kind="context_length",
             )
-
-
-def _pick(scores: Sequence[float], sampling: Sampling) -> int:
-    """Return the best option, the first of equals; above temperature 0 draw from the softmax of the scores."""
-    if sampling.temperature == 0.0:
-        return max(range(len(scores)), key=scores.__getitem__)
-    top = max(scores)
-    weights = [math.exp((score - top) / sampling.temperature) for score in scores]
-    return random.Random(sampling.seed or 0).choices(range(len(scores)), weights)[0]
 
 
 def _draw(logits: Any, sampling: Sampling, generator: Any) -> int:

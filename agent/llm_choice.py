@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import random
 from collections.abc import Sequence
 from typing import Any
 
-from ..core import Message
+from ..core import Message, Sampling
 from .actions import clean, match_admissible, parse_action
 
 
@@ -43,3 +45,12 @@ def chosen_index(text: str, options: Sequence[str]) -> int | None:
         if match is not None and match in options:
             return list(options).index(match)
     return None
+
+
+def picked(scores: Sequence[float], sampling: Sampling) -> int:
+    """Return the best option, the first of equals; above temperature 0 draw from the softmax of the scores."""
+    if sampling.temperature == 0.0:
+        return max(range(len(scores)), key=scores.__getitem__)
+    top = max(scores)
+    weights = [math.exp((score - top) / sampling.temperature) for score in scores]
+    return random.Random(sampling.seed or 0).choices(range(len(scores)), weights)[0]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..core import Choice, Message, Reply, Sampling, Usage
 from ..errors import ModelError
+from .llm_choice import picked
 from .llm_convert import read_prompt_tokens
 
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], Awaitable[tuple[Any, Usage]]]
@@ -152,15 +151,6 @@ def spelled(response: Any, option: str, prompt_ids: Sequence[int]) -> Spelled:
 def _entry(row: Mapping[Any, Any] | None, token: int) -> Mapping[str, Any] | None:
     found = (row or {}).get(str(token), (row or {}).get(token))
     return found if isinstance(found, Mapping) else None
-
-
-def picked(scores: Sequence[float], sampling: Sampling) -> int:
-    """Return the best option, the first of equals; above temperature 0 draw from the softmax of the scores."""
-    if sampling.temperature == 0.0:
-        return max(range(len(scores)), key=scores.__getitem__)
-    top = max(scores)
-    weights = [math.exp((score - top) / sampling.temperature) for score in scores]
-    return random.Random(sampling.seed or 0).choices(range(len(scores)), weights)[0]
 
 
 def _tokens(read: Spelled) -> dict[str, Any]:

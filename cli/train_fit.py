@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -49,66 +49,44 @@ def sft(
     run(flags, {}, out, resume=resume, as_json=as_json, quiet=quiet)
 
 
-def dpo(
-    store: t.Stores = None,
-    out: t.Out = None,
-    config: o.ConfigFile = None,
-    model: t.Model = None,
-    start: t.Start = None,
-    rows: t.Rows = None,
-    epochs: t.Epochs = None,
-    max_steps: t.Updates = None,
-    lr: t.Rate = None,
-    batch: t.Batch = None,
-    accumulate: t.Accumulate = None,
-    rank: t.Rank = None,
-    seed: t.Seed = None,
-    strip_recalled: t.Strip = None,
-    split: t.Splits = None,
-    beta: t.Beta = None,
-    report_to: t.Report = None,
-    settings: t.Set = None,
-    resume: t.Resume = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Prefer the better of two answers that sibling attempts gave to the same prompt."""
-    flags = t.Flags(
-        "dpo", store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
-        strip_recalled, split, report_to,
-    )  # fmt: skip
-    run(flags, {"beta": beta}, out, resume=resume, as_json=as_json, quiet=quiet)
+def _preferring(kind: Literal["dpo", "kto"], told: str) -> Callable[..., None]:
+    """Return the command of a kind that learns from better and worse: they take the same flags."""
+
+    def command(
+        store: t.Stores = None,
+        out: t.Out = None,
+        config: o.ConfigFile = None,
+        model: t.Model = None,
+        start: t.Start = None,
+        rows: t.Rows = None,
+        epochs: t.Epochs = None,
+        max_steps: t.Updates = None,
+        lr: t.Rate = None,
+        batch: t.Batch = None,
+        accumulate: t.Accumulate = None,
+        rank: t.Rank = None,
+        seed: t.Seed = None,
+        strip_recalled: t.Strip = None,
+        split: t.Splits = None,
+        beta: t.Beta = None,
+        report_to: t.Report = None,
+        settings: t.Set = None,
+        resume: t.Resume = False,
+        as_json: o.Json = False,
+        quiet: o.Quiet = False,
+    ) -> None:
+        flags = t.Flags(
+            kind, store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
+            strip_recalled, split, report_to,
+        )  # fmt: skip
+        run(flags, {"beta": beta}, out, resume=resume, as_json=as_json, quiet=quiet)
+
+    command.__name__, command.__doc__ = kind, told
+    return command
 
 
-def kto(
-    store: t.Stores = None,
-    out: t.Out = None,
-    config: o.ConfigFile = None,
-    model: t.Model = None,
-    start: t.Start = None,
-    rows: t.Rows = None,
-    epochs: t.Epochs = None,
-    max_steps: t.Updates = None,
-    lr: t.Rate = None,
-    batch: t.Batch = None,
-    accumulate: t.Accumulate = None,
-    rank: t.Rank = None,
-    seed: t.Seed = None,
-    strip_recalled: t.Strip = None,
-    split: t.Splits = None,
-    beta: t.Beta = None,
-    report_to: t.Report = None,
-    settings: t.Set = None,
-    resume: t.Resume = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Push answers of attempts that did better than their siblings, and away from the others."""
-    flags = t.Flags(
-        "kto", store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
-        strip_recalled, split, report_to,
-    )  # fmt: skip
-    run(flags, {"beta": beta}, out, resume=resume, as_json=as_json, quiet=quiet)
+dpo = _preferring("dpo", "Prefer the better of two answers that sibling attempts gave to the same prompt.")
+kto = _preferring("kto", "Push answers of attempts that did better than their siblings, and away from the others.")
 
 
 def grpo(

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 from lamarck.agent.llm import LiteLLM
+from lamarck.agent.llm_choice import picked
 from lamarck.agent.llm_convert import read_policy
 from lamarck.agent.llm_gate import Gate
-from lamarck.agent.llm_score import picked, spelled
+from lamarck.agent.llm_score import spelled
 from lamarck.agent.llms import build_llm
 from lamarck.agent.vllm_command import Served, room_for, vllm_command
 from lamarck.agent.vllm_control import VllmControl

@@ -81,11 +81,6 @@ def effective_sample_size(weights: Sequence[float]) -> float:
     return math.fsum(weights) ** 2 / squares if squares else 0.0
 
 
-def within(rows: Sequence[Row], distances: Sequence[Distance], bound: float) -> list[Row]:
-    """Return the rows whose mean log-ratio is within +-bound nats: the others are out of the trust region."""
-    return [row for row, far in zip(rows, distances, strict=True) if abs(far.mean) <= bound]
-
-
 def recent(row: Row, age: Mapping[str, int], limit: int | None) -> bool:
     """Say whether a row's policy version is at most `limit` versions old.
 

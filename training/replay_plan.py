@@ -86,15 +86,7 @@ def plan_replay(
         TrainingError: the policy in training gives log-probabilities that are not finite.
     """
     settings = config.replay
-    left_out: Counter[str] = Counter()
-    kept = []
-    for one in rows:
-        if not recent(one.row, ages, settings.staleness):
-            left_out[STALE] += 1
-        elif not one.row.on_record:
-            left_out[UNKNOWN] += 1
-        else:
-            kept.append(one)
+    kept, left_out = _usable(rows, ages, settings.staleness)
     if logprobs_now is None:
         return Replayed(kept, ess=float(len(kept)), left_out=dict(left_out), ages=_ages(kept, ages))
     found, weights, gaps = [], [], []
@@ -122,6 +114,20 @@ def plan_replay(
         ages=_ages(found, ages),
         log_ratio=math.fsum(gaps) / len(gaps) if gaps else 0.0,
     )
+
+
+def _usable(
+    rows: Sequence[Weighed], ages: Mapping[str, int], staleness: int | None
+) -> tuple[list[Weighed], Counter[str]]:
+    kept, left_out = [], Counter[str]()
+    for one in rows:
+        if not recent(one.row, ages, staleness):
+            left_out[STALE] += 1
+        elif not one.row.on_record:
+            left_out[UNKNOWN] += 1
+        else:
+            kept.append(one)
+    return kept, left_out
 
 
 def mix(new: Sequence[Weighed], older: Sequence[Weighed], share: float, seed: int) -> list[Weighed]:
