@@ -159,6 +159,9 @@ def prepare(flags: t.Flags, more: dict[str, Any], out: Path | None, resume: bool
         raise ConfigError("--out is missing: where is the adapter to go?", hint="Give --out DIR.")
     directory = TrainDirectory(out)
     config = flags.resolve(directory.config_path if resume and directory.exists() else None, more)
+    for name in ("self_imitation", "patches"):
+        if value := getattr(config.replay, name):
+            raise ConfigError(f"replay.{name} is {value}, which only rounds heed.", hint="Use `lamarck train live`.")
     directory.check(config, resume=resume)
     return directory, config
 

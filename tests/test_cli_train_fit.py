@@ -132,6 +132,11 @@ def test_where_there_is_no_terminal_a_line_says_how_it_goes(capsys):
         ),
         (["grpo", "--store", "{}/store.db", "--out", "{}/o", "--reward", "x=y"], ConfigError, "'y' is no number"),
         (
+            ["grpo", "--store", "{}/store.db", "--out", "{}/o", "--set", "replay.self_imitation=0.3"],
+            ConfigError,
+            "only rounds heed. Use `lamarck train live`.",
+        ),
+        (
             ["sft", "--store", "{}/store.db", "--out", "{}/o", "--report-to", "trackio"],
             ConfigError,
             "pip install trackio",

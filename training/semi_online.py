@@ -88,6 +88,12 @@ async def replay(
         if not right:
             left -= 1
         said.append(acted.reply.text if right else step.completion or step.action or "")
+    return _record(expert, steps, scores, patches=patches, sample=sample, run_id=run_id)
+
+
+def _record(
+    expert: Trajectory, steps: Sequence[Step], scores: Sequence[float], *, patches: int, sample: int, run_id: str
+) -> Trajectory:
     matched = sum(score > 0 for score in scores)
     ident = content_id("semi-online", expert.id, run_id, sample, patches, [one.policy_version for one in steps[:1]])
     return Trajectory(
