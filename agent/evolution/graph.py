@@ -64,7 +64,7 @@ def build_evolution_graph(checkpointer: BaseCheckpointSaver[Any] | None = None) 
     graph.add_conditional_edges(START, _more, ["begin", END])
     before = "begin"
     for phase in PHASES:
-        graph.add_node(phase, _node(phase))
+        graph.add_node(phase, cast(Any, _node(phase)))
         graph.add_edge(before, phase)
         before = phase
     graph.add_conditional_edges(before, _more, ["begin", END])
