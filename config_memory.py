@@ -98,8 +98,9 @@ class ForgetConfig(Section):
 class MemoryConfig(Section):
     """What the agent remembers, and how."""
 
-    mode: Literal["off", "read", "learn"] = "off"
-    """No memory, a frozen one, or one that learns from every episode."""
+    mode: Literal["off", "read", "explore", "learn"] = "off"
+    """No memory, a frozen one, one that tries out items of unsure value and learns later (`lamarck evolve`), or one
+    that learns from every episode."""
     path: str | None = None
     """Folder of the memory (`store.db`, `index/`); None is the run's own folder."""
     store: str | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from .config_tree import Tree
 from .section import Section
@@ -67,6 +67,40 @@ class OptimizerConfig(Section):
     """Less memory for more time."""
 
 
+PairLoss = Literal[
+    "sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "aot",
+    "aot_unpaired", "apo_zero", "apo_down", "discopop", "sft",
+]  # fmt: skip
+"""TRL's loss types of pairs."""
+Weight = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+
+
+class PreferenceSettings(Section):
+    """The losses of dpo and kto, which `beta` belongs to as well."""
+
+    loss: dict[PairLoss, Weight] = Field(default={"sigmoid": 1.0, "sft": 1.0}, min_length=1)
+    """TRL's loss types of dpo with their weights; their sum is the loss. The sft term keeps the chosen answer likely:
+    sigmoid alone, which is DPO as published, only widens the margin, and both answers may become unlikely."""
+    smoothing: float = Field(default=0.0, ge=0.0, lt=0.5)
+    """Share of pairs that may be the wrong way round, for the dpo losses sigmoid, robust and exo_pair (which needs it
+    above 0)."""
+    kto_loss: Literal["kto", "apo_zero_unpaired"] = "kto"
+    """TRL's loss type of kto."""
+    good: Weight | None = None
+    """Weight of good answers in kto. Where neither this nor `bad` is set, the rarer kind is weighed up until both weigh
+    the same in all; where one is set, the other is 1."""
+    bad: Weight | None = None
+    """Weight of bad answers in kto."""
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if set(self.loss) == {"sft"}:
+            raise ValueError("sft alone prefers nothing; add sigmoid, or train by kind sft")
+        if "exo_pair" in self.loss and not self.smoothing:
+            raise ValueError("exo_pair needs a smoothing above 0, for example 0.001")
+        return self
+
+
 class GRPOSettings(Section):
     """Reinforcement over stored or fresh attempts."""
 
@@ -85,6 +119,11 @@ class GRPOSettings(Section):
     """Lowest and highest reward of a whole attempt; what is over is taken off its last step. None sets no bounds."""
     loss: Literal["grpo", "dapo", "bnpo", "dr_grpo", "cispo", "sapo", "luspo", "vespo"] = "dapo"
     """TRL's loss type."""
+    objective: str | None = None
+    """Loss in the place of `loss`, its clipping and `ratio`: nft (failures are learned from as in supervised learning),
+    mixed (reinforcement and imitation with a balance), or your own as module:name. None takes TRL's."""
+    objective_options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Keyword arguments of the objective: floor and failures of nft; start, end, clip_low and clip_high of mixed."""
     beta: float = Field(default=0.0, ge=0.0)
     """Weight of the KL divergence from the model that training starts from; 0 loads no reference."""
     clip_low: float = Field(default=0.2, gt=0.0, lt=1.0)
@@ -158,6 +197,7 @@ class TrainConfig(Tree):
     optimizer: OptimizerConfig = OptimizerConfig()
     beta: float = Field(default=0.1, gt=0.0)
     """How close dpo and kto stay to the model that training starts from."""
+    preferences: PreferenceSettings = PreferenceSettings()
     grpo: GRPOSettings = GRPOSettings()
     replay: ReplayConfig = ReplayConfig()
     live: LiveConfig = LiveConfig()

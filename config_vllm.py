@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from .section import Section
+
+SETTINGS = {
+    "--dtype": "dtype",
+    "--enable-lora": "lora_rank",
+    "--enable-sleep-mode": "sleep",
+    "--gpu-memory-utilization": "gpu_memory",
+    "--max-lora-rank": "lora_rank",
+    "--max-model-len": "context",
+    "--port": "port",
+}
+"""Arguments of vLLM for which there is a setting."""
+OURS = frozenset(
+    {"--api-key", "--generation-config", "--host", "--lora-modules", "--model", "--served-model-name", "--uds"}
+)
+"""Arguments that say where the server is, what it is called and how it samples: it is asked by them."""
 
 
 class VllmConfig(Section):
@@ -28,3 +43,14 @@ class VllmConfig(Section):
     """Longest wait until it answers, in seconds."""
     arguments: tuple[str, ...] = ()
     """Further arguments as `vllm serve` has them, for example --tensor-parallel-size=2 or --enforce-eager."""
+
+    @field_validator("arguments")
+    @classmethod
+    def _not_set_twice(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        for text in given:
+            name = text.partition("=")[0].replace("_", "-")
+            if name in SETTINGS:
+                raise ValueError(f"{name} is what model.vllm.{SETTINGS[name]} sets")
+            if name in OURS:
+                raise ValueError(f"{name} is not to be given, since the server is asked by ours")
+        return given

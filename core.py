@@ -187,7 +187,11 @@ class Step(Wire):
     action: str | None = None
     """What was given to the environment; None where the answer held no action."""
     validity: Validity = "valid"
+    act: ToolCall | None = None
+    """The call by which the model acted, as it wrote it; None where it acted by words, and in steps of versions that
+    did not keep it."""
     tool_calls: tuple[ToolCall, ...] = ()
+    """Calls of other tools, those of the rounds included."""
     rounds: tuple[Round, ...] = ()
     """The answers before the last one, each of which asked for tools."""
     choice: Choice | None = None
@@ -317,11 +321,10 @@ class Release(Wire):
 
     @classmethod
     def of(cls, *, created_at: float = 0.0, **fields: Any) -> Release:
-        """Make a release whose id is the hash of everything in it but the time it was made."""
+        """Make a release whose id is the hash of everything in it but the time it was made and how it was judged.
+
+        A gate judges what is there already, so its report cannot be part of the name of what it judges.
+        """
         draft = cls(id="", **fields)
-        return draft.model_copy(
-            update={
-                "id": content_id(draft.model_dump(exclude={"id", "created_at"})),
-                "created_at": created_at,
-            }
-        )
+        named = draft.model_copy(update={"gate_report": None}).model_dump(exclude={"id", "created_at"})
+        return draft.model_copy(update={"id": content_id(named), "created_at": created_at})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +20,8 @@ from .errors import ConfigError
 MANIFEST = "lamarck.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+NEW, OLD = "new", "old"
+"""The adapter that takes a folder's place, and the one that was there, while they change places."""
 COMPUTES = (
     "alpha_pattern",
     "bias",
@@ -140,7 +143,7 @@ def adapter_id(folder: str | Path) -> str:
         ConfigError: there is none, it is no LoRA, or it cannot be read.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not (folder.is_dir() or mend(folder)):
         raise ConfigError(f"there is no adapter in {folder}: the folder is not there.", hint=_HINT)
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
         if not (folder / name).is_file():
@@ -153,6 +156,31 @@ def adapter_id(folder: str | Path) -> str:
         kind = config.get("peft_type") if isinstance(config, dict) else None
         raise ConfigError(f"the adapter in {folder} is no LoRA but {kind}; only those are served.")
     return content_id(_computes(config), _sha256([folder / ADAPTER_WEIGHTS]))
+
+
+def beside(folder: Path) -> list[Path]:
+    """Return where adapters are made that take the place of the one in `folder`: `.NAME-*` beside it."""
+    try:
+        return sorted(place for place in folder.parent.iterdir() if place.name.startswith(f".{folder.name}-"))
+    except OSError:
+        return []
+
+
+def mend(folder: Path) -> bool:
+    """Finish a replacement that was cut off after the old adapter was moved away and before the new one was there.
+
+    Returns:
+        Whether there was one. The new adapter was whole before the old one was moved.
+    """
+    for work in beside(folder):
+        if (work / OLD).is_dir() and (work / NEW).is_dir() and not folder.exists():
+            try:
+                (work / NEW).rename(folder)
+            except OSError:  # not ours to write, or another process was faster
+                return folder.is_dir()
+            shutil.rmtree(work, ignore_errors=True)
+            return True
+    return False
 
 
 def read_manifest(folder: str | Path) -> Manifest:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -12,6 +13,11 @@ from ..errors import ModelError
 from .llm_choice import picked
 from .llm_convert import read_prompt_tokens
 
+log = logging.getLogger("lamarck.model")
+CANNOT = "no_prompt_logprobs"
+"""Kind of error of a server that answers without the log-probabilities that were asked for."""
+FIELDS = ("prompt_logprobs", "continue_final_message", "add_generation_prompt", "return_token_ids")
+"""What is asked for. A server that names one in refusing a request does not know it."""
 Ask = Callable[[Sequence[Message], Mapping[str, Any]], Awaitable[tuple[Any, Usage]]]
 """From messages and further fields of the request to the server's answer and what it cost."""
 
@@ -26,6 +32,7 @@ class Measuring:
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
         self._able = True
+        self._missed = False
 
     async def score(
         self, first: Awaitable[Reply], messages: Sequence[Message], options: Sequence[str], sampling: Sampling
@@ -68,7 +75,8 @@ class Measuring:
 
         Under constraint vLLM gives log-probabilities among what is still allowed, so a forced token has 0, and it may
         spell an option in pieces that the tokenizer would not. Training computes neither. A server that tells nothing
-        of prompts leaves the choice without tokens; it can then be imitated as text.
+        of prompts leaves the choice without tokens; it can then be imitated as text. It is not asked again. One that
+        failed at a single answer is. Both are logged, once each.
         """
         bare = reply.model_copy(update={"token_ids": (), "logprobs": (), "entropies": ()})
         if not (sampling.logprobs and self._able and reply.prompt_token_ids):
@@ -78,12 +86,22 @@ class Measuring:
             response, usage = await self._spell(messages, reply.text)
             read = spelled(response, reply.text, reply.prompt_token_ids)
         except ModelError as error:
-            if error.kind not in ("bad_reply", "bad_request"):
+            if error.kind not in ("bad_reply", "bad_request", CANNOT):
                 raise
-            self._able = False
+            self._left_out(error)
             return bare
         more = {"usage": reply.usage + usage, "seconds": reply.seconds + time.perf_counter() - started}
         return bare.model_copy(update={**more, **_tokens(read)})
+
+    def _left_out(self, error: ModelError) -> None:
+        self._able = error.kind != CANNOT and not (
+            error.kind == "bad_request" and any(name in error.message for name in FIELDS)
+        )
+        if not self._able:
+            log.warning("choices are kept without tokens from now on: %s They can be imitated as text.", error.message)
+        elif not self._missed:
+            self._missed = True
+            log.warning("a choice is kept without tokens, and later ones like it: %s", error.message)
 
     async def _spell(self, messages: Sequence[Message], option: str) -> tuple[Any, Usage]:
         body = {
@@ -131,7 +149,7 @@ def spelled(response: Any, option: str, prompt_ids: Sequence[int]) -> Spelled:
         raise ModelError(
             "the server gives no prompt_logprobs.",
             hint="Set model.choice_mode to structured or text.",
-            kind="bad_reply",
+            kind=CANNOT,
         )
     ids, begin = read_prompt_tokens(response), len(prompt_ids)
     if begin and len(rows) == len(ids) > begin and ids[:begin] == tuple(prompt_ids):

@@ -108,6 +108,24 @@ def vllm_served(source: str, notify: Notify | None = None) -> Served:
     return Served.of(pull(name, progress=notify) if name in SOURCES else source)
 
 
+def same_model(one: str, other: str) -> bool:
+    """Say whether two names in the configuration mean the same weights, however they are run.
+
+    `vllm:FOLDER`, `embedded:FOLDER` and FOLDER do, and all ways to write the same folder.
+    """
+    return _place(one) == _place(other)
+
+
+def _place(name: str) -> str:
+    from .models_cache import DEFAULT_MODEL
+
+    bare = name.removeprefix(VLLM).removeprefix("embedded:")
+    if bare in ("embedded", DEFAULT_MODEL):
+        return DEFAULT_MODEL
+    folder = Path(bare).expanduser()
+    return str(folder.resolve()) if folder.exists() else bare
+
+
 def is_embedded(name: str) -> bool:
     """Say whether a model of this name runs in this process, from weights in a folder."""
     return name == "embedded" or name.startswith("embedded:")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from ..core import Message, Task, ToolCall, ToolSpec
 from ..errors import ConfigError
@@ -47,6 +47,8 @@ class Turn(TypedDict):
     """What the action led to."""
     said: NotRequired[str]
     """The whole answer, where the protocol keeps it in the prompt."""
+    call: NotRequired[dict[str, Any]]
+    """The call that acted (`id`, `name`, `arguments`), where it was as asked for."""
 
 
 class History(TypedDict):
@@ -78,6 +80,10 @@ class Prompts:
     def hashes(self) -> dict[str, str]:
         """Return name to SHA-256 of each prompt's text."""
         return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in self.texts.items()}
+
+    def shows(self, name: str, value: str) -> bool:
+        """Say whether one prompt has a place for a value."""
+        return value in self._templates[name].get_identifiers()
 
     def fill(self, name: str, **values: str) -> str:
         """Fill one prompt; unknown `$names` stay as they are."""
@@ -136,6 +142,11 @@ def build_messages(
     return tuple(messages)
 
 
+def call_id(number: int) -> str:
+    """Return the id of the acting call of the turn that stands at `number` in a prompt."""
+    return f"call_{number}"
+
+
 def steps_shown(messages: Sequence[Message]) -> int:
     """Return how many decisions went before this prompt, whether they stand in it in full, as a line, or not at all."""
     in_full = sum(message.role == "assistant" for message in messages)
@@ -179,7 +190,8 @@ def submit_tool() -> ToolSpec:
 def _exchange(turn: Turn, observation: str, protocol: str, number: int) -> list[Message]:
     action = turn["action"]
     if protocol == "tools":
-        call = ToolCall(id=f"call_{number}", name="act", arguments={"action": action})
+        plain = {"id": call_id(number), "name": "act", "arguments": {"action": action}}
+        call = ToolCall.model_validate(turn.get("call", plain))
         return [
             Message(role="assistant", tool_calls=(call,)),
             Message(role="tool", content=observation, tool_call_id=call.id),

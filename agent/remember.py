@@ -47,9 +47,9 @@ class Remembering:
         self._learned = 0
         self._one_at_a_time = asyncio.Lock()
 
-    def hooks(self) -> Hooks:
-        """Return the hooks for an episode graph."""
-        return Hooks(recall=self.recall, learn=self if self._learning else None)
+    def hooks(self, *, learn: bool = True) -> Hooks:
+        """Return the hooks for an episode graph; without `learn`, what is tried out is learned from later."""
+        return Hooks(recall=self.recall, learn=self if self._learning and learn else None)
 
     async def recall(self, now: Situation) -> Recalled:
         """Return what stands in the prompt from here on; at most the first recall draws an item to be left out."""

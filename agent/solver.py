@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import JsonValue
+
 from ..core import Message, Reply, Round, Sampling, ToolCall, Usage
 from ..errors import ConfigError
 from .actions import is_open, parse_action
 from .context import EpisodeContext, EpisodeState
 from .loops import fruitless, remaining
-from .prompting import act_tool, build_messages, submit_tool
+from .prompting import act_tool, build_messages, call_id, submit_tool
 from .react import STOP, parse_react
 
 ACTING = ("act", "submit")
@@ -81,12 +83,12 @@ async def _chat(
         sampling = sampling.model_copy(update={"stop": STOP})
     reply = await context.llm.chat(messages, sampling=sampling, tools=tools, session=context.session)
     context.reply = reply
-    acts = [call for call in reply.tool_calls if call.name in ACTING] if protocol == "tools" else []
-    if acts:
+    act = acting(reply, state) if protocol == "tools" else None
+    if act is not None:
         others = [call for call in reply.tool_calls if call.name not in ACTING]
         dropped = [call.model_copy(update={"error": NOT_RUN, "ran": False}).model_dump(mode="json") for call in others]
         known = {"tool_calls": [*state["tool_calls"], *dropped]} if dropped else {}
-        return {"pending": _parsed(reply, acted(acts[0]), state, protocol), **known}
+        return {"pending": _parsed(reply, acted(act), state, protocol), **known}
     if reply.tool_calls and toolset is not None and left:
         return {
             "tool_messages": [*state["tool_messages"], _asked(reply)],
@@ -102,12 +104,26 @@ def calls_left(context: EpisodeContext, state: EpisodeState) -> int:
     return max(0, min(budget.per_step - len(state["tool_calls"]), budget.per_episode - state["called"]))
 
 
+def acting(reply: Reply, state: EpisodeState) -> ToolCall | None:
+    """Return the first call of an answer that acts; one without an id gets the one that later prompts would give it."""
+    call = next((call for call in reply.tool_calls if call.name in ACTING), None)
+    if call is None or call.id:
+        return call
+    return call.model_copy(update={"id": call_id(len(state["history"]["recent"]))})
+
+
 def acted(call: ToolCall) -> str:
     """Return the command in an `act` call, whatever shape the model gave its arguments."""
     if isinstance(call.arguments, dict):
-        value = call.arguments.get("action", call.arguments.get("answer", ""))
+        value = written(call)
         return f"<action>{value}</action>" if value else ""
     return call.arguments
+
+
+def written(call: ToolCall) -> JsonValue:
+    """Return the command as it stands in the arguments of an acting call; None where they are not as asked for."""
+    found = call.arguments if isinstance(call.arguments, dict) else {}
+    return found.get("action", found.get("answer"))
 
 
 def _parsed(reply: Reply, text: str, state: EpisodeState, protocol: str) -> dict[str, Any]:

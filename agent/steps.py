@@ -11,7 +11,8 @@ from .context import EpisodeContext, EpisodeState
 from .hooks import Recalled
 from .loops import repeats
 from .observed import Observed
-from .solver import compose, decide
+from .prompting import Turn
+from .solver import acting, compose, decide, written
 
 NO_ACTION = "Your answer held no command. Give exactly one command."
 
@@ -62,7 +63,7 @@ def _step(
     messages = context.messages or compose(context, state)
     context.reply, context.messages = None, ()
     validity = pending["validity"]
-    recalled = Recalled.of(state["recalled"])
+    recalled = seen(Recalled.of(state["recalled"]), messages, shown_at_all=context.prompts.shows("first", "recalled"))
     if validity == "valid" and pending["action"] is not None and not observed.effective:
         validity = "no_effect"
     return Step(
@@ -73,6 +74,7 @@ def _step(
         completion=reply.text,
         action=pending["action"],
         validity=validity,
+        act=acting(reply, state) if context.solver.protocol == "tools" else None,
         tool_calls=tuple(ToolCall.model_validate(call) for call in state["tool_calls"]),
         rounds=tuple(Round.model_validate(entry) for entry in state["rounds"]),
         choice=reply.choice,
@@ -88,12 +90,34 @@ def _step(
         policy_version=reply.policy_version,
         recalled=recalled.ids,
         withheld=recalled.withheld,
-        recalled_text=shown(recalled.text, messages),
+        recalled_text=recalled.text,
         usage=reply.usage + Usage.model_validate(state["spent"]),
         started_at=started,
         model_seconds=reply.seconds,
         environment_seconds=seconds,
     )
+
+
+def seen(recalled: Recalled, messages: Sequence[Message], *, shown_at_all: bool) -> Recalled:
+    """Return what of the recalled the model saw: all of it or, where a user's own prompts leave it out, nothing.
+
+    What was not shown has no part in what came of the step, and neither has what was left out by lot: the prompt would
+    not have held it either.
+    """
+    text = shown(recalled.text, messages) if shown_at_all else ""
+    ids = recalled.ids if text else ()
+    return Recalled(text, ids, recalled.withheld if shown_at_all else ())
+
+
+def turn_of(step: Step, observation: str) -> Turn:
+    """Return a step as later prompts show it, with what they shall say it led to.
+
+    A call is kept as the model wrote it where it says what was done, so that the next prompt goes on from the answer.
+    """
+    turn = Turn(action=step.action if step.action is not None else step.completion[:100], observation=observation)
+    if step.act is not None and step.action is not None and written(step.act) == step.action:
+        turn["call"] = step.act.model_dump(mode="json", include={"id", "name", "arguments"})
+    return turn
 
 
 def shown(text: str, messages: Sequence[Message]) -> str:

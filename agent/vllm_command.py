@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,7 +45,10 @@ class Served:
         if not folder.exists() and HUB.fullmatch(str(source)) and not str(source).startswith("."):
             return cls(str(source), str(source).partition("/")[2])
         check_model(folder)
-        return cls(str(folder.resolve()), folder.resolve().name, weights_id(folder))
+        folder = folder.resolve()
+        found = [(file.name, file.stat()) for file in sorted(folder.glob("*.safetensors"))]
+        files = tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in found)
+        return cls(str(folder), folder.name, _weights(str(folder), files))
 
     @property
     def label(self) -> str:
@@ -62,6 +66,12 @@ class Served:
             return f"{self.name}+{manifest.id[:12]}"
         check_base(manifest, self.name, self.weights)
         return f"{self.name}@{policy_version(self.weights, manifest.id)}"
+
+
+@lru_cache(maxsize=8)
+def _weights(folder: str, files: tuple[tuple[str, int, int], ...]) -> str:
+    """Return the id of weights that are hashed once for as long as their files stay as they are: it takes minutes."""
+    return weights_id(folder)
 
 
 def vllm_command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import ModelError
 
@@ -12,10 +12,15 @@ if TYPE_CHECKING:
     from httpx import AsyncClient, Response
 
 ANSWER_S = 10.0
+"""Longest wait for an answer that takes no work, in seconds."""
 LOAD_S = 300.0
 """Longest wait until an adapter is loaded, or weights are moved to or from the GPU, in seconds."""
 RESTART = frozenset({"no_endpoint", "refused"})
 """Kinds of errors at loading an adapter that a restart with the adapter on the command line may cure."""
+
+
+Health = Literal["well", "ill", "silent"]
+"""`ill` is a server that says itself that its engine is dead; `silent` one that gives no answer."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +47,14 @@ class VllmControl:
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client: AsyncClient | None = None
 
-    async def healthy(self) -> bool:
+    async def health(self) -> Health:
         """Say whether the server answers and its engine is alive."""
         import httpx
 
         try:
-            return (await self._http().get("/health")).status_code == 200
+            return "well" if (await self._http().get("/health")).status_code == 200 else "ill"
         except httpx.HTTPError:
-            return False
+            return "silent"
 
     async def models(self) -> tuple[Card, ...]:
         """Return the served model under each of its names, and the adapters.
@@ -75,7 +80,7 @@ class VllmControl:
             ModelError: it was refused; of a kind in `RESTART` where a restart may help.
         """
         body = {"lora_name": name, "lora_path": _absolute(folder)}
-        await self._call("POST", "/v1/load_lora_adapter", f"load adapter {folder}", json=body)
+        await self._call("POST", "/v1/load_lora_adapter", f"load adapter {folder}", LOAD_S, json=body)
 
     async def unload(self, name: str) -> None:
         """Have an adapter dropped.
@@ -94,7 +99,7 @@ class VllmControl:
         Raises:
             ModelError: it was refused.
         """
-        await self._call("POST", "/sleep", "sleep", params={"level": str(level)})
+        await self._call("POST", "/sleep", "sleep", LOAD_S, params={"level": str(level)})
 
     async def wake(self) -> None:
         """Have it take its GPU memory again.
@@ -102,7 +107,7 @@ class VllmControl:
         Raises:
             ModelError: it was refused.
         """
-        await self._call("POST", "/wake_up", "wake up")
+        await self._call("POST", "/wake_up", "wake up", LOAD_S)
 
     async def asleep(self) -> bool:
         """Say whether it sleeps.
@@ -111,7 +116,10 @@ class VllmControl:
             ModelError: it does not say.
         """
         answer = await self._call("GET", "/is_sleeping", "say whether it sleeps")
-        return bool(answer.json()["is_sleeping"])
+        try:
+            return bool(answer.json()["is_sleeping"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{self.root} does not say whether it sleeps.", kind="bad_reply") from error
 
     async def close(self) -> None:
         """Close the connections."""
@@ -129,11 +137,13 @@ class VllmControl:
             )
         return self._client
 
-    async def _call(self, method: str, path: str, what: str, **options: Any) -> Response:
+    async def _call(
+        self, method: str, path: str, what: str, longest_s: float | None = None, **options: Any
+    ) -> Response:
         import httpx
 
         try:
-            answer = await self._http().request(method, path, timeout=LOAD_S, **options)
+            answer = await self._http().request(method, path, timeout=longest_s or ANSWER_S, **options)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise ModelError(

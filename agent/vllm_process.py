@@ -16,6 +16,8 @@ GRACE_S = 10.0
 """Seconds between asking a server to end and making it."""
 TAIL = 400_000
 """Bytes of the log that are read back."""
+END = 64_000
+"""Bytes of the log that tell why it ended after it had been up: errors before are of questions it got over."""
 WHO = re.compile(r"^\([\w: -]+ pid=\d+\)\s*")
 LEVEL = re.compile(r"^(?:ERROR|CRITICAL|WARNING|INFO|DEBUG)\s+[\d-]+ [\d:]+ \[[^\]]*\]\s*")
 NAMED = re.compile(r"^(?:[\w.]+: )?([\w.]*(?:Error|Exception|Interrupt)|error): (.+)$")
@@ -86,26 +88,32 @@ class VllmProcess:
         lines = self._lines()
         return _plain(lines[-1])[:120] if lines else "nothing yet"
 
-    def reason(self) -> str:
+    def reason(self, tail: int = TAIL) -> str:
         """Return why it failed, as far as its log says: the first error it names, else its last lines.
 
         The engine's own error comes first in the log; that of the server, which only says that the engine failed,
         behind it.
+
+        Args:
+            tail: bytes at the end of the log to look through.
         """
-        lines = [_plain(line) for line in self._lines()]
+        lines = [_plain(line) for line in self._lines(tail)]
         for number, line in enumerate(lines):
             found = NAMED.match(line)
             if found is not None and "validation error" in found[2] and number + 1 < len(lines):
                 return _short(lines[number + 1].partition(" [type=")[0])  # pydantic says what on the next line
             if found is not None:
                 return _short(found[2] if found[1] == "error" else f"{found[1].rpartition('.')[2]}: {found[2]}")
-        return _short(" / ".join(lines[-3:]) or "it said nothing")
+        return _short(" / ".join(lines[-3:]) or ("it said nothing" if self.log.is_file() else "its log is gone"))
 
-    def _lines(self) -> list[str]:
-        with self.log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(self._from, file.tell() - TAIL))
-            text = file.read().decode("utf-8", errors="replace")
+    def _lines(self, tail: int = TAIL) -> list[str]:
+        try:
+            with self.log.open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(self._from, file.tell() - tail))
+                text = file.read().decode("utf-8", errors="replace")
+        except OSError:  # who cleans up the folder does not end the server
+            return []
         return [line for line in text.splitlines() if line.strip()]
 
 

@@ -16,13 +16,11 @@ from ..config_vllm import VllmConfig
 from ..errors import ModelError
 from ..serving import listening
 from ..wheels import Notify
-from .vllm_command import NO_VLLM, Served, interpreter, rank_of, room_for, vllm_command, vllm_environment
+from .vllm_command import Served, rank_of, room_for, vllm_command, vllm_environment
 from .vllm_control import RESTART, VllmControl
-from .vllm_process import VllmProcess
+from .vllm_process import END, VllmProcess
+from .vllm_start import Starting
 
-POLL_S = 0.25
-TELL_S = 15.0
-"""Seconds between two words on what a starting server is at."""
 HOST = "127.0.0.1"
 
 
@@ -49,6 +47,8 @@ class VllmServer:
     """The name to ask for: that of the adapter, where one is loaded."""
     seconds: float = field(default=0.0, init=False)
     """How long the last start took."""
+    asleep: bool = field(default=False, init=False)
+    """Whether its memory was given back. A question would end it then: it has to be woken first."""
     fragile: bool = field(default=False, init=False)
     """Whether log-probabilities of prompts have to be asked for one at a time.
 
@@ -60,6 +60,7 @@ class VllmServer:
     _control: VllmControl | None = field(default=None, init=False, repr=False)
     _port: int = field(default=0, init=False, repr=False)
     _rank: int = field(default=0, init=False, repr=False)
+    _adapter: Path | None = field(default=None, init=False, repr=False)
     _temporary: Path | None = field(default=None, init=False, repr=False)
 
     @property
@@ -78,7 +79,7 @@ class VllmServer:
         return self._process is not None and self._process.status is None
 
     async def start(self, adapter: Path | None = None) -> None:
-        """Start the process and wait until it answers.
+        """Start the process and wait until it answers; one that runs is ended first.
 
         Args:
             adapter: folder of an adapter to load as well.
@@ -88,6 +89,9 @@ class VllmServer:
             ModelError: it ended, or did not answer in time; says what its log says.
         """
         label = self.served.label if adapter is None else self.served.adapted(adapter)
+        if (died := self.died()) is not None:
+            self._say(f"{died} Starting vLLM anew.")
+        await self.stop()
         began = time.monotonic()
         self._port = _port(self.host, self.config.port)
         self.model = ""
@@ -101,11 +105,12 @@ class VllmServer:
         self._control = VllmControl(self.root, self.key)
         self._say(f"starting vLLM with {label}; its log is {self.log}")
         try:
-            await self._until_ready(self._process, self._control, label, began)
+            ready = Starting(self.served, self.config, self._process, self._control, self._say)
+            await ready.wait(label, began)
         except BaseException:
             await asyncio.shield(self.stop())
             raise
-        self.model = label
+        self.model, self._adapter = label, adapter
         self.seconds = time.monotonic() - began
         self._say(f"vLLM is up after {self.seconds:.0f} s")
         self.fragile = rank > 0 and self._process.said("device_config=cpu")
@@ -118,14 +123,17 @@ class VllmServer:
     async def load(self, adapter: Path | None) -> str:
         """Let an adapter answer from now on, or None for the model itself; return the name to ask for.
 
-        It is loaded into the running server; where that is refused, the server is started anew with it.
+        It is loaded into the running server, which is woken first; where that is refused, the server is started anew
+        with it. One that cannot be dropped after it stays loaded.
 
         Raises:
             ConfigError: there is no whole adapter of this model.
             ModelError: neither way took it.
         """
-        control, before = self._ready(), self.model
         name = self.served.label if adapter is None else self.served.adapted(adapter)
+        if self.asleep:
+            await self.wake()
+        control, before = self._ready(), self.model
         if name == before:
             return name
         if adapter is not None:
@@ -137,12 +145,14 @@ class VllmServer:
                 if error.kind not in RESTART:
                     raise
                 self._say(f"{error.message} Starting vLLM anew with the adapter.")
-                await self.stop()
                 await self.start(adapter)
                 return name
-        self.model = name
+        self.model, self._adapter = name, adapter
         if before != self.served.label:
-            await control.unload(before)
+            try:
+                await control.unload(before)
+            except ModelError as error:
+                self._say(f"{error.message} It stays loaded beside {name}, which answers from now on.")
         return name
 
     async def sleep(self, level: int = 1) -> None:
@@ -150,6 +160,8 @@ class VllmServer:
 
         Args:
             level: 1 keeps the weights in the machine's memory, 2 forgets them (only where new ones are loaded after).
+
+        No question may be under way: it would end the server.
 
         Raises:
             ModelError: it was not started so that it can, or refuses.
@@ -162,19 +174,28 @@ class VllmServer:
                 kind="no_sleep",
             )
         await self._ready().sleep(level)
+        self.asleep = True
 
     async def wake(self) -> None:
-        """Take the memory again; the next call is answered.
+        """Take the memory again; the next call is answered. One that does not wake is started anew.
 
         Raises:
-            ModelError: it refuses, most of all where the memory is not free.
+            ModelError: it was not started so that it can, or does not come up: most often the memory is not free.
         """
-        await self._ready().wake()
+        try:
+            await self._ready().wake()
+        except ModelError as error:
+            if self._control is None or error.kind == "no_endpoint":
+                raise
+            self._say(f"{error.message} Starting vLLM anew.")
+            await self.start(self._adapter)
+        self.asleep = False
 
     async def stop(self) -> None:
         """End it and everything it started; a temporary log is kept where it died or never came up."""
         process, control = self._process, self._control
         self._process = self._control = None
+        self.asleep = False
         if control is not None:
             await control.close()
         if process is None:
@@ -190,11 +211,25 @@ class VllmServer:
         process = self._process
         if process is None or process.status is None:
             return None
-        return ModelError(
-            f"the vLLM server with {self.served.name} died with exit status {process.status}: {process.reason()}",
-            hint=f"Its log is {process.log}.",
-            kind="died",
-        )
+        return self._dead(process, f"died with exit status {process.status}")
+
+    async def lost(self, *, silent: bool = True) -> ModelError | None:
+        """Return why nothing comes of it any more, though its process may live; None where it is well.
+
+        Args:
+            silent: count it as lost as well where it twice gives no answer.
+        """
+        process, control = self._process, self._control
+        if process is None or control is None:
+            return None
+        states = [state := await control.health()]
+        if state == "silent" and silent:
+            states.append(await control.health())
+        if (died := self.died()) is not None:
+            return died
+        if "ill" in states:
+            return self._dead(process, "has lost its engine")
+        return self._dead(process, "does not answer any more") if states == ["silent", "silent"] else None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -205,32 +240,11 @@ class VllmServer:
     ) -> None:
         await self.stop()
 
-    async def _until_ready(self, process: VllmProcess, control: VllmControl, label: str, began: float) -> None:
-        told = began
-        while True:
-            if process.failed:
-                raise self._not_up(process, f"ended with exit status {process.status} before it answered")
-            # Another server may have taken the port in between: ours has a key, and our model.
-            if await control.healthy() and await _serves(control, label):
-                return
-            now = time.monotonic()
-            if now - began > self.config.start_s:
-                raise self._not_up(process, f"did not answer within {self.config.start_s:g} s")
-            if now - told > TELL_S:
-                told = now
-                self._say(f"waiting for vLLM, {now - began:.0f} s: {process.last()}")
-            await asyncio.sleep(POLL_S)
-
-    def _not_up(self, process: VllmProcess, what: str) -> ModelError:
-        reason = process.reason()
-        if "No module named 'vllm'" in reason:
-            return ModelError(f"{interpreter(self.config)} has no vllm.", hint=NO_VLLM, kind="no_vllm")
-        if process.status is None and "ended" in what:
-            what = "has no engine"
+    def _dead(self, process: VllmProcess, what: str) -> ModelError:
         return ModelError(
-            f"the vLLM server with {self.served.name} {what}: {reason}",
+            f"the vLLM server with {self.served.name} {what}: {process.reason(END)}",
             hint=f"Its log is {process.log}.",
-            kind="timeout" if "within" in what else "start",
+            kind="died",
         )
 
     def _ready(self) -> VllmControl:
@@ -241,13 +255,6 @@ class VllmServer:
     def _say(self, text: str) -> None:
         if self.notify is not None:
             self.notify(text)
-
-
-async def _serves(control: VllmControl, label: str) -> bool:
-    try:
-        return any(card.name == label for card in await control.models())
-    except ModelError:
-        return False
 
 
 def _port(host: str, wanted: int) -> int:

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config import ModelConfig, RunConfig
 from ..config_training import TrainConfig
@@ -16,8 +17,12 @@ from ..rundir import RunDirectory
 from ..seams import LLM
 from ..store import Store
 from ..training.live import Draw, round_folder
+from ..training.live_state import check_place
 from ..training.semi_online import Acted, Policy, replay
 from .watch import Watch
+
+if TYPE_CHECKING:
+    from ..agent.vllm import VllmLLM
 
 PLAYED = "played"
 """File in the folder of a draw that says it is complete."""
@@ -31,18 +36,21 @@ class Runs:
         run: how to play; the tasks of its split are taken slice by slice, from the beginning again at the end.
         config: says how many tasks and samples.
         out: folder of the live run.
+        llm: what plays in all rounds, opened and closed by who hands it in; None opens the model anew for each draw.
         quiet: show failures only.
     """
 
-    def __init__(self, run: RunConfig, config: TrainConfig, out: Path, *, quiet: bool = False) -> None:
-        self._run, self._config, self._out, self._quiet = run, config, out, quiet
+    def __init__(
+        self, run: RunConfig, config: TrainConfig, out: Path, llm: VllmLLM | None = None, *, quiet: bool = False
+    ) -> None:
+        self._run, self._config, self._out, self._llm, self._quiet = run, config, out, llm, quiet
         self._ids: list[str] = []
 
     async def collect(self, draw: Draw, adapter: Path | None) -> Sequence[Trajectory]:
         """Play what is left of a draw.
 
         Raises:
-            LamarckError: it cannot be played.
+            LamarckError: it cannot be played, or the live run was moved since playing began.
             KeyboardInterrupt: it was stopped; what was played is kept.
         """
         # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
@@ -52,7 +60,10 @@ class Runs:
         if _played(folder):
             return self.load(draw)
         config, directory = self._of(draw, adapter), RunDirectory(folder)
-        directory.create(config, resume=directory.exists())
+        if going_on := directory.exists():
+            check_place(directory.load_config().model.adapter, config.model.adapter)
+        directory.create(config, resume=going_on)
+        await _load(self._llm, adapter)
         label = f"round {draw.round}, play {draw.ask + 1}"
         with (
             directory.lock(),
@@ -61,7 +72,8 @@ class Runs:
             Watch(label, quiet=self._quiet) as watch,
         ):
             try:
-                result = await collect(config, directory, store, watch, None if self._quiet else watch.say)
+                notify = None if self._quiet else watch.say
+                result = await collect(config, directory, store, watch, notify, llm=self._llm)
             finally:
                 _own_signals_no_more()
         if result.interrupted:
@@ -85,6 +97,14 @@ class Runs:
         directory = RunDirectory(draw_folder(self._out, draw))
         with Store.open(directory.store_url(directory.load_config()), create=False) as store:
             return list(store.trajectories(run_id=directory.run_id))
+
+    async def rest(self) -> None:
+        """Put a server of ours to sleep, where it was started so that it can.
+
+        Raises:
+            ModelError: it refuses.
+        """
+        await _rest(self._llm)
 
     def _of(self, draw: Draw, adapter: Path | None) -> RunConfig:
         """Return the configuration of a draw: its slice of the tasks, its own seed, the adapter of the last round."""
@@ -117,12 +137,21 @@ class Experts:
         run: how the model is asked; of the protocols `choice` and `text`.
         config: says how many experts and samples, and how many patches.
         out: folder of the live run.
+        llm: as for `Runs`.
 
     Raises:
         ConfigError: there is no solved attempt, or the protocol is another.
     """
 
-    def __init__(self, experts: Sequence[Trajectory], run: RunConfig, config: TrainConfig, out: Path) -> None:
+    def __init__(
+        self,
+        experts: Sequence[Trajectory],
+        run: RunConfig,
+        config: TrainConfig,
+        out: Path,
+        llm: VllmLLM | None = None,
+    ) -> None:
+        self._llm = llm
         self._experts = {one.id: one for one in experts if one.success}
         self._run, self._config, self._out = run, config, out
         if not self._experts:
@@ -144,7 +173,8 @@ class Experts:
         folder = draw_folder(self._out, draw)
         if _played(folder):
             return self.load(draw)
-        llm = build_llm(_with(self._run.model, adapter))
+        await _load(self._llm, adapter)
+        llm: LLM = self._llm or build_llm(_with(self._run.model, adapter))
         chosen = slice_of(list(self._experts), draw.number, self._config.live.tasks)
         # Of the same settings come the same attempts, in whatever folder; of others, others.
         asked = self._run.solver.model_dump(mode="json"), self._run.model.temperature, self._run.collect.seed
@@ -166,7 +196,8 @@ class Experts:
                             store.finish(found)
                             llm.end_session(session)
             finally:
-                await llm.close()
+                if llm is not self._llm:
+                    await llm.close()
         (folder / PLAYED).touch()
         return self.load(draw)
 
@@ -178,6 +209,14 @@ class Experts:
         """
         with Store.open(draw_folder(self._out, draw) / STORE, create=False) as store:
             return list(store.trajectories())
+
+    async def rest(self) -> None:
+        """Put a server of ours to sleep; see `Runs.rest`.
+
+        Raises:
+            ModelError: it refuses.
+        """
+        await _rest(self._llm)
 
     def _policy(self, model: LLM, number: int, session: str) -> Policy:
         from ..agent.actions import parse_action
@@ -214,6 +253,17 @@ def slice_of(ids: Sequence[str], number: int, size: int) -> list[str]:
 
 def _with(model: ModelConfig, adapter: Path | None) -> ModelConfig:
     return model.model_copy(update={"adapter": str(adapter.resolve()) if adapter is not None else None})
+
+
+async def _load(llm: VllmLLM | None, adapter: Path | None) -> None:
+    """Let a model that is kept over the rounds answer with this round's adapter."""
+    if llm is not None:
+        await llm.load(adapter)
+
+
+async def _rest(llm: VllmLLM | None) -> None:
+    if llm is not None and llm.server.config.sleep:
+        await llm.sleep()
 
 
 def _played(folder: Path) -> bool:

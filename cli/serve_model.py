@@ -46,7 +46,15 @@ def serve(
     if not is_local(host) and not token:
         raise ConfigError(f"{host} can be reached from outside, so a token is needed.", hint="Set LAMARCK_TOKEN.")
     config = _config(settings, port, python, adapters=adapter is not None)
+    if config.sleep and not is_local(host):
+        # vLLM asks for its key below /v1 only, and opens these together with paths that run code.
+        raise ConfigError(
+            f"with sleep=true vLLM opens its paths for development to all who can reach {host}, token or not.",
+            hint="Serve on 127.0.0.1, or leave sleep out.",
+        )
     say = None if quiet or as_json else (lambda text: o.progress_console(False).print(text, style="dim", markup=False))
+    if say is not None and config.lora_rank and not token:
+        say("Without a token whoever can use this machine can load adapters into the server; LAMARCK_TOKEN sets one.")
     served = vllm_served(model, say)
     server = VllmServer(served, config, log=log, host=host, key=token or None, notify=say)
     asyncio.run(_serve(server, served, Path(adapter) if adapter is not None else None, as_json=as_json))
@@ -83,8 +91,9 @@ async def _serve(server: VllmServer, served: Served, adapter: Path | None, *, as
         starting.result()
         _tell(server, served, as_json=as_json)
         while not stop.is_set():
-            if (died := server.died()) is not None:
-                raise died
+            # A busy server may be slow to answer; only one that says so is taken for lost.
+            if (lost := await server.lost(silent=False)) is not None:
+                raise lost
             await asyncio.wait((waiting,), timeout=WATCH_S)
     finally:
         waiting.cancel()

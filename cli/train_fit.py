@@ -69,6 +69,7 @@ def _preferring(kind: Literal["dpo", "kto"], told: str) -> Callable[..., None]:
         strip_recalled: t.Strip = None,
         split: t.Splits = None,
         beta: t.Beta = None,
+        loss: t.Losses = None,
         report_to: t.Report = None,
         settings: t.Set = None,
         resume: t.Resume = False,
@@ -79,7 +80,7 @@ def _preferring(kind: Literal["dpo", "kto"], told: str) -> Callable[..., None]:
             kind, store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
             strip_recalled, split, report_to,
         )  # fmt: skip
-        run(flags, {"beta": beta}, out, resume=resume, as_json=as_json, quiet=quiet)
+        run(flags, {"beta": beta, **t.preferences(kind, loss)}, out, resume=resume, as_json=as_json, quiet=quiet)
 
     command.__name__, command.__doc__ = kind, told
     return command
@@ -180,7 +181,8 @@ def fitted(config: TrainConfig, directory: TrainDirectory, watch: TrainWatch, *,
     sources = load_sources(config, watch.say)
     folder = base_folder(config.model, watch)
     with _loading():
-        from ..training.stage import check_reporters, train
+        from ..training.curves import check_reporters
+        from ..training.stage import train
 
         check_reporters(config)
         base = load_base(config, folder)

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ..config import RunConfig
@@ -18,15 +13,11 @@ from ..config_training import TrainConfig
 from ..errors import ConfigError
 from ..rundir import FREE, same_settings
 from ..training.live_state import LiveState
-from ..training.output import TrainDirectory, write
+from ..training.output import TrainDirectory
 from . import options as o
 from . import train_options as t
+from .live_rounds import RUN, followed_before, play_and_train
 from .tables import console, print_json
-from .train_fit import base_folder
-from .train_watch import TrainWatch
-
-RUN, EXPERTS = "collect.toml", "experts.json"
-"""How the attempts of a live run are played, and whom they follow."""
 
 
 def live(
@@ -71,14 +62,15 @@ def live(
 ) -> None:
     """Play tasks, train on the attempts, and play the next ones with what came of it.
 
-    Ctrl-C stops cleanly; `lamarck train live --resume --out DIR` goes on, also after a crash or kill -9.
+    Ctrl-C stops cleanly; `lamarck train live --resume --out DIR` goes on, also after a crash or kill -9. With
+    --set run.model.name=vllm:MODEL one vLLM server plays all rounds, and sleeps while the GPU is trained on.
     """
     if out is None:
         raise ConfigError("--out is missing: where are the rounds to go?", hint="Give --out DIR.")
     training, playing = _divided(settings)
     directory = TrainDirectory(out)
     going_on = resume and directory.exists()
-    expert = expert or (_before(out) if going_on else None)
+    expert = expert or (followed_before(out) if going_on else None)
     flags = t.Flags(
         "grpo", store, config, training, model, start, rows, epochs, updates, lr, batch, accumulate, rank, seed,
         None, [split] if split is not None else None, report_to,
@@ -103,7 +95,7 @@ def live(
     _check(wanted, run, expert)
     if going_on:
         same_settings(out, RunConfig.load(out / RUN), run, FREE)
-    state = _rounds(wanted, run, directory, expert or [], silent=quiet or as_json)
+    state = play_and_train(wanted, run, directory, expert or [], silent=quiet or as_json)
     _show(state, directory, as_json)
 
 
@@ -116,20 +108,19 @@ def _divided(settings: list[str] | None) -> tuple[list[str], list[str]]:
 
 def _player(run: RunConfig, config: TrainConfig) -> RunConfig:
     """Return how to play: with the model that is trained, and never the same attempt twice."""
+    from ..agent.llms import VLLM, same_model
+
     name = config.model if config.model.startswith("embedded") else f"embedded:{config.model}"
-    if run.model.name not in ("embedded", name):
+    if run.model.name.startswith(VLLM) and same_model(run.model.name, config.model):
+        name = run.model.name
+    elif run.model.name not in ("embedded", name):
         raise ConfigError(
             f"run.model.name is {run.model.name}, but live rounds play with the model they train, which is {name}.",
-            hint="Leave it out, or collect with `lamarck run` and train with `lamarck train grpo --store RUN`.",
+            hint="Leave it out, or name the same by vllm:MODEL. To play with another, collect with `lamarck run` and "
+            "train with `lamarck train grpo --store RUN`.",
         )
     temperature = run.model.temperature or 1.0
     return run.model_copy(update={"model": run.model.model_copy(update={"name": name, "temperature": temperature})})
-
-
-def _before(out: Path) -> list[Path]:
-    """Return the experts that a run which is resumed follows."""
-    file = out / EXPERTS
-    return [Path(place) for place in json.loads(file.read_text(encoding="utf-8"))] if file.exists() else []
 
 
 def _check(config: TrainConfig, run: RunConfig, expert: list[Path] | None) -> None:
@@ -147,103 +138,6 @@ def _check(config: TrainConfig, run: RunConfig, expert: list[Path] | None) -> No
             "trained on.",
             hint="Give the split by --split, which sets both.",
         )
-
-
-class Told:
-    """Prints one line per phase.
-
-    Args:
-        rounds: how many there are.
-        quiet: print nothing.
-    """
-
-    def __init__(self, rounds: int, quiet: bool) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
-        self._rounds = rounds
-
-    def live(self, state: LiveState, doing: str, seconds_left: float | None) -> None:
-        """Print where the rounds stand."""
-        parts = [f"{doing} ({len(state.finished)} of {self._rounds} rounds finished)"]
-        if state.rounds:
-            last = state.rounds[-1]
-            parts.append(f"{last.solved}/{last.attempts} solved in round {last.number}")
-            parts.append(f"{sum(one.tokens for one in state.rounds):,} tokens so far")
-        if seconds_left is not None and doing != "finished":
-            parts.append(f"about {seconds_left:.0f} s left")
-        self._console.print(", ".join(parts), markup=False)
-
-
-def _rounds(
-    config: TrainConfig, run: RunConfig, directory: TrainDirectory, expert: Sequence[Path], *, silent: bool
-) -> LiveState:
-    """Do the rounds.
-
-    Raises:
-        LamarckError: something is missing or wrong.
-    """
-    from ..training.base import require
-    from ..training.live import Live
-    from ..training.sources import load_sources
-    from .live_collect import Experts, Runs
-
-    require()
-    told = Console(stderr=True, highlight=False, soft_wrap=True, quiet=silent)
-    stored = load_sources(config, lambda text: told.print(text, style="dim", markup=False)).trajectories
-    experts = _followed(config, expert)
-    # Not opened: there is no update yet that Ctrl-C could wait for.
-    stage = _stage(base_folder(config.model, TrainWatch("base model", quiet=silent)), silent)
-    out = directory.path
-    with directory.lock():
-        write(out / RUN, run.dump_toml())
-        write(out / EXPERTS, json.dumps([str(place.resolve()) for place in expert]) + "\n")
-        # Last: from then on there is something to resume.
-        write(directory.config_path, config.dump_toml())
-        player = Experts(experts, run, config, out) if expert else Runs(run, config, out, quiet=silent)
-        rounds = Live(config, player, stage, out, stored, Told(config.live.rounds, silent))
-        try:
-            state = asyncio.run(rounds.run())
-        except KeyboardInterrupt:
-            Console(stderr=True).print(f"Stopped. Go on with: lamarck train live --resume --out {out}", markup=False)
-            raise typer.Exit(130) from None
-        _publish(out / state.finished[-1].adapter, directory.adapter)
-        return state
-
-
-def _followed(config: TrainConfig, expert: Sequence[Path]) -> list[Any]:
-    from ..training.sources import load_sources
-
-    if not expert:
-        return []
-    samples = config.samples.model_copy(update={"splits": ()})
-    return list(
-        load_sources(config.model_copy(update={"stores": tuple(map(str, expert)), "samples": samples})).trajectories
-    )
-
-
-def _stage(folder: Path, silent: bool) -> Any:
-    from ..training.quiet import hushed
-
-    with hushed():
-        from ..training.live_stage import LiveStage
-
-    class Watched(LiveStage):
-        """Shows a bar while it trains."""
-
-        def train(self, config: TrainConfig, rows: Any, known: Any, out: Path) -> Path:
-            with TrainWatch(f"training {out.parent.name}", quiet=silent) as watch:
-                self.watch = watch
-                return super().train(config, rows, known, out)
-
-    return Watched(folder)
-
-
-def _publish(made: Path, place: Path) -> None:
-    """Put the last round's adapter where a stage has its own, whole or not at all."""
-    beside = place.with_name(f".{place.name}-new")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(made, beside)
-    shutil.rmtree(place, ignore_errors=True)
-    beside.rename(place)
 
 
 def _show(state: LiveState, directory: TrainDirectory, as_json: bool) -> None:

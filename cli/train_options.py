@@ -38,6 +38,14 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", "-s", help="Any setting, e.g. --set validate_share=0.1. Repeatable.")
 ]
 Beta = Annotated[float | None, typer.Option(help="How close to stay to the model that training starts from.")]
+Losses = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--loss",
+        help="dpo: TRL's loss types and their weights, --loss sigmoid --loss sft=1 if not given; kto: kto (if not "
+        "given) or apo_zero_unpaired. Repeatable.",
+    ),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the stage in --out.")]
 
 
@@ -94,8 +102,21 @@ class Flags:
         return TrainConfig.load(self.config or base, overrides)
 
 
-def weights(given: list[str] | None) -> dict[str, float] | None:
-    """Return the weight of each reward from `name=weight`; a name alone weighs 1.
+def preferences(kind: Kind, losses: list[str] | None) -> dict[str, Any]:
+    """Return the settings that `--loss` stands for.
+
+    Raises:
+        ConfigError: a weight is no number, or kto is given several losses.
+    """
+    if losses is None or kind == "dpo":
+        return {"preferences.loss": weights(losses, "--loss")}
+    if len(losses) > 1:
+        raise ConfigError(f"--loss is given {len(losses)} times, and kto has one loss.")
+    return {"preferences.kto_loss": losses[0]}
+
+
+def weights(given: list[str] | None, flag: str = "--reward") -> dict[str, float] | None:
+    """Return the weight of each reward or loss from `name=weight`; a name alone weighs 1.
 
     Raises:
         ConfigError: a weight is no number.
@@ -108,5 +129,5 @@ def weights(given: list[str] | None) -> dict[str, float] | None:
         try:
             found[name] = float(weight or 1)
         except ValueError:
-            raise ConfigError(f"--reward {text}: {weight!r} is no number.", hint="Write name=weight.") from None
+            raise ConfigError(f"{flag} {text}: {weight!r} is no number.", hint="Write name=weight.") from None
     return found

@@ -19,6 +19,7 @@ SHOWN = {
     "held-out loss": ".4f",
     "reward": ".3f",
     "margin": "+.3f",
+    "accuracy": ".0%",
     "KL": ".4f",
     "entropy": ".3f",
     "ratio": ".3f",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import time
+from contextlib import suppress
 from types import TracebackType
 
 from rich.console import Console
@@ -16,6 +19,8 @@ from .tables import warnings_to
 
 PLAIN_EVERY_S = 15.0
 """Seconds between lines where there is no terminal to draw on."""
+TOLD = ("lamarck.memory", "lamarck.model")
+"""Logs whose warnings are shown while a run is watched."""
 
 
 class Watch:
@@ -52,14 +57,16 @@ class Watch:
 
     def __enter__(self) -> Watch:
         self._bar.start()
-        logging.getLogger("lamarck.memory").addHandler(self._warnings)
+        for name in TOLD:
+            logging.getLogger(name).addHandler(self._warnings)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.stop()
-        logging.getLogger("lamarck.memory").removeHandler(self._warnings)
+        for name in TOLD:
+            logging.getLogger(name).removeHandler(self._warnings)
 
     def say(self, text: str) -> None:
         """Print one line of what is going on."""
@@ -115,3 +122,11 @@ class Watch:
     def _say(self, text: str) -> None:
         if not self._quiet:
             self.console.print(text, markup=False)
+
+
+def own_signals_no_more() -> None:
+    """Take back the handlers that collecting put on the loop, which would swallow Ctrl-C while something else runs."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows loops take none
+            loop.remove_signal_handler(number)

@@ -1,7 +1,10 @@
 """Stands in for vLLM: a program that takes its command line and answers its control calls.
 
 The first argument says how it behaves: well, crash, hang, engine (its engine dies, it stays), refuse (loads no adapter
-while it runs), old (knows no path to load one), stubborn (will not be asked to end, and has a child).
+while it runs), old (knows no path to load one), stubborn (will not be asked to end, and has a child), sticky (unloads
+none), insomniac (does not wake). A question may end it (`die`), or its engine (`engine`), so that it
+goes on answering that it has none. `hiccup` fails, and `torn` gets no measured answer.
+Asleep it ends at any question, as vLLM does (its issue 15483).
 """
 
 import json
@@ -22,6 +25,9 @@ pydantic_core._pydantic_core.ValidationError: 1 validation error for ModelConfig
 ENGINE = """(Worker pid=3) ERROR 11-21 17:13:44 [executor.py:1063] ValueError: not enough memory (1000.0 GiB)
 (EngineCore pid=2) ERROR 11-21 17:13:44 [core.py:1510] EngineCore failed to start.
 (EngineCore pid=2) ERROR 11-21 17:13:44 [core.py:1510] RuntimeError: Worker failed, see above"""
+
+
+LOST = "(EngineCore pid=2) ERROR 11-21 17:13:44 [core.py:1] RuntimeError: NCCL went away"
 
 
 def main(act, argv):
@@ -57,12 +63,16 @@ def serve(act, options):
     names = dict.fromkeys(options["--served-model-name"])
     for text in options.get("--lora-modules", []):
         names[json.loads(text)["name"]] = options["--served-model-name"][0]
-    state = {"asleep": False}
+    state = {"asleep": False, "dead": False}
+
+    def note(call):
+        with (Path(os.environ["FAKE_VLLM_NOTES"]) / "calls").open("a") as file:
+            file.write(call + "\n")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             if self.path == "/health":
-                return self.say(200, None)
+                return self.say(503 if state["dead"] else 200, None)
             if self.path == "/is_sleeping":
                 return self.say(200, {"is_sleeping": state["asleep"]})
             if not self.known():
@@ -75,19 +85,38 @@ def serve(act, options):
             if path in ("/sleep", "/wake_up"):
                 if "VLLM_SERVER_DEV_MODE" not in os.environ:
                     return self.say(404, {"detail": "Not Found"})
+                note(path[1:])
+                if act == "insomniac" and path == "/wake_up":
+                    return self.say(500, {"error": {"message": "CUDA out of memory"}})
                 state["asleep"] = path == "/sleep"
                 return self.say(200, {"status": "ok"})
             if not self.known():
                 return self.say(401, {"error": "Unauthorized"})
             if path == "/v1/chat/completions":
-                if body["messages"][-1]["content"] == "die":
+                asked = body["messages"][-1]["content"]
+                if asked == "die" or state["asleep"]:
                     print("RuntimeError: CUDA error: an illegal memory access", flush=True)
                     os._exit(3)
+                if asked == "engine" and not state["dead"]:
+                    print("ValueError: of a question long ago\n" + "x" * 70_000, flush=True)
+                    print(
+                        "(EngineCore pid=2) ERROR 11-21 17:13:44 [core.py:1] RuntimeError: NCCL went away", flush=True
+                    )
+                    state["dead"] = True
+                if state["dead"] or asked == "hiccup":
+                    return self.say(500, {"error": {"message": "EngineCore encountered an issue."}})
+                if "prompt_logprobs" in body and "torn" in [one["content"] for one in body["messages"]]:
+                    return self.say(400, {"error": {"message": "this prompt cannot be had", "code": 400}})
                 return self.say(200, answer(body, tells=act != "old") if body["model"] in names else {})
             if act == "old":
                 return self.say(404, {"detail": "Not Found"})
             name = body["lora_name"]
+            note(f"{'unload' if 'unload' in path else 'load'} {name}")
+            if state["asleep"]:
+                os._exit(3)
             if path == "/v1/unload_lora_adapter":
+                if act == "sticky":
+                    return self.say(500, {"error": {"message": "not now"}})
                 del names[name]
                 return self.say(200, "removed")
             if act == "refuse":

@@ -2,7 +2,10 @@
 
 import errno
 import json
+import os
 import shutil
+import signal
+import sys
 
 import pytest
 import tiny_folder
@@ -11,9 +14,10 @@ from inside import complaint, lamarck
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.rundir import RunDirectory
 from lamarck.store import Store
-from lamarck.training.adapters import Adapter, check_base, save, weights_id
+from lamarck.training.adapters import Adapter, check_base, save, tidy, weights_id
 from lamarck.weights import check_model, read_manifest
 from shell import TINY
+from stages import in_child
 
 PARTS = ["adapter_config.json", "adapter_model.safetensors", "lamarck.json"]
 
@@ -217,3 +221,46 @@ def test_wrong_adapters_stop_a_run_before_its_first_episode(base, made, tmp_path
     said = complaint("run", *TINY, "--model", "random", "--adapter", made, "--out", tmp_path / "r3")
     assert f"model random cannot be given adapter {made}: only a model that runs here can" in said
     assert "there is no model folder" in complaint("run", *TINY, "-m", "embedded:gone", "--out", tmp_path / "r4")
+
+
+def test_a_kill_between_the_two_renames_loses_neither(made, base, tmp_path):
+    folder, new = tmp_path / "best", tiny_folder.adapter(base, tmp_path / "other", seed=3)
+
+    def cut_off():
+        """What is there between the renames: the old one aside, the new one whole, and nothing in place."""
+        shutil.rmtree(folder, ignore_errors=True)
+        copied(made, tmp_path / ".best-abcd" / "old")
+        copied(new.folder, tmp_path / ".best-abcd" / "new")
+
+    cut_off()
+    assert Adapter.read(folder).id == new.id and not (tmp_path / ".best-abcd").exists()
+    cut_off()
+    assert tiny_folder.adapter(base, folder, seed=4).id == Adapter.read(folder).id != new.id
+    assert not (tmp_path / ".best-abcd").exists()
+    cut_off()
+    copied(made, tmp_path / ".best-efgh" / "new")  # one that was killed before the first rename
+    tidy(folder)
+    assert Adapter.read(folder).id == new.id and sorted(p.name for p in tmp_path.iterdir()) == ["best", "other"]
+    shutil.rmtree(folder)
+    copied(made, tmp_path / ".best-abcd" / "new")
+    with pytest.raises(ConfigError, match="the folder is not there"):
+        Adapter.read(folder)
+
+
+def test_killed_between_the_two_renames(made, base, tmp_path):
+    folder, before = copied(made, tmp_path / "best"), Adapter.read(made)
+
+    def child():
+        model = tiny_folder.lora(base, 5)
+
+        def look(event, arguments):
+            if event == "os.rename" and str(arguments[1]) == str(folder):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(look)
+        save(model, folder, base_model="tiny", base_weights=before.base_weights, parent=None, kind="sft")
+
+    code, printed = in_child(child)
+    assert code == -signal.SIGKILL, printed
+    assert not folder.exists()
+    assert Adapter.read(folder).id != before.id

@@ -13,7 +13,7 @@ from lamarck.errors import TrainingError
 from lamarck.training.collate import Weighed, collate
 from lamarck.training.grpo import HOOKS, RowTrainer, row_config
 from lamarck.training.rows import Row
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 
 KEYS = ("completion_ids", "completion_mask", "prompt_ids", "prompt_mask", "advantages")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -92,6 +92,40 @@ def test_the_hooks_in_trl_are_where_they_were():
     for key in ("tool_mask", "advantages", "old_per_token_logps", "ref_per_token_logps", "num_items_in_batch"):
         assert f'"{key}"' in source, f"TRL {trl.__version__} reads no {key}"
     assert "advantages.dim() == 1" in source
+
+
+@pytest.mark.parametrize(
+    ("where", "lines"),
+    [
+        (
+            "__init__",
+            ("self.num_iterations = ", "self.shuffle_dataset = ", "self.epsilon_low = ", "self.epsilon_high = "),
+        ),
+        ("__init__", ('model.add_adapter("ref"', 'name.replace(".default.", ".ref.")', "self._metrics = ")),
+        ("_compute_loss", ("self.epsilon_low", "self.epsilon_high", "self._get_per_token_logps_and_entropies(")),
+        ("_compute_loss", ("self._metrics[mode]",)),
+        ("log", ('mode = "train" if self.model.training else "eval"', "self._metrics[mode].items()")),
+        ("_get_train_sampler", ("self.num_iterations * self.args.steps_per_generation", "self.shuffle_dataset")),
+        ("_prepare_inputs", ("self.args.steps_per_generation * self.num_iterations", "self._buffered_inputs")),
+    ],
+)
+def test_the_attributes_of_trl_that_are_read_and_set_are_the_ones_it_uses(where, lines):
+    source = inspect.getsource(getattr(trl.GRPOTrainer, where))
+    for line in lines:
+        assert line in source, f"TRL {trl.__version__} has no {line!r} in {where}"
+
+
+def test_a_trainer_has_what_is_read_and_set(tmp_path):
+    """Metrics are lists by name, bounds are the ones of the settings, and an adapter has its copy to compare with."""
+    net = get_peft_model(tiny_model.model(), LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+    settings = {"batch": 4, "use_cpu": True, "epsilon": 0.1, "epsilon_high": 0.3, "beta": 0.1}
+    config = row_config(str(tmp_path), **settings)
+    rows = rows_of(tiny_model.model())
+    ours = RowTrainer(rows=rows, args=config, model=net, processing_class=tiny_model.tokenizer())
+    assert (ours.epsilon_low, ours.epsilon_high) == (0.1, 0.3)
+    assert (ours.num_iterations, ours.shuffle_dataset) == (1, True)
+    assert ours._metrics["train"]["a figure of ours"] == [] and ours._metrics["eval"]["another"] == []
+    assert set(net.peft_config) == {"default", "ref"}
 
 
 @pytest.mark.parametrize("loss", ["grpo", "dapo", "bnpo", "dr_grpo", "cispo", "sapo"])

@@ -22,6 +22,7 @@ from lamarck.training.credit.hierarchical import Hierarchical
 from lamarck.training.examples import judged, pairs, successes
 from lamarck.training.grpo import RowTrainer, row_config
 from lamarck.training.offline import JudgedTrainer, PairTrainer, imitate
+from lamarck.training.preferences import judged_config, pair_config
 from lamarck.training.replay_plan import plan_replay
 from lamarck.training.rows import episode_rows, step_rows
 
@@ -108,34 +109,29 @@ def small_groups(net, seed, count=6, samples=16):
     return [group for n in range(count) for group in small_task.play(net, TASK, 1000 * seed + n, samples)]
 
 
-def by_dpo(net, tmp_path, seed, effort):
-    """With the likelihood of the chosen answer added to the loss, as is usual.
+def preferring(kind, tmp_path, seed, effort, batch):
+    """Return the settings of a stage at their defaults, and TRL's own beside them."""
+    config = TrainConfig(kind=kind, beta=0.5)
+    more = {"output_dir": str(tmp_path), "max_steps": 10 * effort, "learning_rate": 1e-3, "seed": seed}
+    return config, {**QUIET, **more, "per_device_train_batch_size": batch}
 
-    Without it both answers of a pair become less likely in so small a model, and what is neither takes their place.
-    """
+
+def by_dpo(net, tmp_path, seed, effort):
+    """With the likelihood of the chosen answer in the loss, as is the default of a stage."""
     shown = [pair for group in small_groups(net, seed) for pair in pairs(group)]
-    args = offline(
-        trl.DPOConfig, tmp_path, seed, 10 * effort, 1e-3, per_device_train_batch_size=64, beta=0.5,
-        loss_type=["sigmoid", "sft"], loss_weights=[1.0, 1.0],
-    )  # fmt: skip
+    config, settings = preferring("dpo", tmp_path, seed, effort, 64)
     PairTrainer(
-        pairs=shown, args=args, model=net, ref_model=copy.deepcopy(net), processing_class=tiny_model.tokenizer()
-    ).train()
+        pairs=shown, args=pair_config(config, **settings), model=net, ref_model=copy.deepcopy(net),
+        processing_class=tiny_model.tokenizer(),
+    ).train()  # fmt: skip
 
 
 def by_kto(net, tmp_path, seed, effort):
-    """With more weight on good answers, of which there are fewer."""
+    """With more weight on good answers, of which there are fewer, as is the default of a stage."""
     shown = [one for group in small_groups(net, seed) for one in judged(group)]
-    args = offline(
-        trl.KTOConfig,
-        tmp_path,
-        seed,
-        10 * effort,
-        1e-3,
-        per_device_train_batch_size=128,
-        beta=0.5,
-        desirable_weight=4.0,
-    )
+    config, settings = preferring("kto", tmp_path, seed, effort, 128)
+    args = judged_config(config, shown, **settings)
+    assert args.desirable_weight > 1.0 == args.undesirable_weight
     JudgedTrainer(
         judged=shown, args=args, model=net, ref_model=copy.deepcopy(net), processing_class=tiny_model.tokenizer()
     ).train()

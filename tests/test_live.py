@@ -1,6 +1,7 @@
 """Rounds of playing and training: what goes into each, and going on after a kill in any phase."""
 
 import asyncio
+import gc
 import json
 
 import pytest
@@ -56,6 +57,9 @@ class Tosses:
     def load(self, draw):
         self.read.append(draw.number)
         return self.kept[draw.number]
+
+    async def rest(self):
+        self.phases.reach("rest")
 
     def _attempt(self, draw, task, sample):
         reward = self.outcome(draw.number, task, sample)
@@ -126,6 +130,7 @@ def test_each_round_plays_with_what_the_last_one_made(tmp_path):
 PHASES = [
     "collect 0",
     "collected 0",
+    "rest",
     "settle",
     "train 0",
     "trained 0",
@@ -150,9 +155,9 @@ def test_it_goes_on_after_a_kill_in_any_phase(tmp_path, at):
     assert timeless(found) == timeless(wanted)
     assert relative(stage.trained[-1]) == relative(whole.trained[-1]) and stage.trained[-1][2]
     assert not list((tmp_path / "cut").rglob("*.tmp"))
-    if at.startswith("train"):
+    if at.startswith(("train", "rest")):
         assert player.read, "a round that was collected is read, not collected"
-        assert phases.seen.count(f"collect {at[-1]}") == 1
+        assert phases.seen.count(f"collect {at[-1] if at != 'rest' else 0}") == 1
 
 
 def timeless(state):
@@ -271,10 +276,11 @@ class TinyPlayer:
     """Lets the tiny transformer say two words, with the adapter that the last round made; a colour first is right."""
 
     def __init__(self, folder, stage):
-        self.folder, self.stage, self.kept, self.played = folder, stage, {}, []
+        self.folder, self.stage, self.kept, self.played, self.left = folder, stage, {}, [], []
 
     async def collect(self, draw, adapter):
         if draw.number not in self.kept:
+            self.left.append(sum(issubclass(type(one), PeftModel) for one in gc.get_objects()))
             net = tiny_model.model().from_pretrained(self.folder)
             if adapter is not None:
                 net = PeftModel.from_pretrained(net, str(adapter)).merge_and_unload()
@@ -284,6 +290,9 @@ class TinyPlayer:
 
     def load(self, draw):
         return self.kept[draw.number]
+
+    async def rest(self):
+        pass
 
     def _attempts(self, net, number, version):
         found, generator = [], torch.Generator().manual_seed(number)
@@ -316,6 +325,14 @@ def base(tmp_path_factory):
 
 
 @pytest.fixture
+def no_chance():
+    """Nothing is collected by chance."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
 def one_thread():
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -340,7 +357,7 @@ class Impatient:
         return stop
 
 
-def test_two_rounds_with_a_model_interrupted_and_resumed(tmp_path, base, one_thread):
+def test_two_rounds_with_a_model_interrupted_and_resumed(tmp_path, base, one_thread, no_chance):
     from lamarck.training.live_stage import LiveStage
 
     settings = config(
@@ -357,6 +374,7 @@ def test_two_rounds_with_a_model_interrupted_and_resumed(tmp_path, base, one_thr
     assert state.collected is not None and not state.finished and player.played == [0]
     state = alive(tmp_path, player, LiveStage(base, watch), settings)
     assert player.played == [0, 1] and any(said.startswith("going on from checkpoint-1") for said in watch.said)
+    assert player.left[1] == player.left[0], "what was trained is let go before there is playing"
     first, second = (Adapter.read(tmp_path / one.adapter) for one in state.rounds)
     assert second.parent == first.id != second.id and state.rounds[1].policy == first.policy_version
     assert 0 < state.rounds[1].replayed_rows <= state.rounds[1].fresh_rows

@@ -18,6 +18,7 @@ from lamarck.store import Store
 from lamarck.training.adapters import Adapter
 from lamarck.training.live import Draw
 from lamarck.training.semi_online import reach
+from lamarck.training.summary import Summary
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -77,7 +78,13 @@ def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
     assert [one["number"] for one in found["rounds"]] == [1] and found["rounds"][0]["tokens"] > 0
     first = Adapter.read(place / "lived/rounds/001/train/adapter")
     assert Adapter.read(place / "lived/adapter").id == first.id
+    told = Summary.read(place / "lived/summary.json")
+    assert (told.best, told.adapter, told.data.attempts) == (first.id, first.id, found["rounds"][0]["attempts"])
+    assert told.next_command.endswith("--adapter lived/best") and Adapter.read(place / "lived/best").id == first.id
     again = command("--resume", "--out", "lived", "--rounds", "2")
+    told = Summary.read(place / "lived/summary.json")
+    assert told.data.attempts == sum(one["attempts"] for one in again["rounds"]) and len(told.data.runs) > 1
+    assert f"# Adapter {told.best[:12]} on tiny" in (place / "lived/README.md").read_text()
     assert again["rounds"][0] == found["rounds"][0] and again["rounds"][1]["policy"] == first.policy_version
     assert Adapter.read(place / "lived/adapter").parent == first.id
     played = [RunDirectory(folder).load_config() for folder in sorted((place / "lived/rounds").glob("*/play-*"))]
@@ -119,6 +126,14 @@ def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thr
         kept = list(store.trajectories())
     assert {one.parent for one in kept} == {"e0", "e1"} and reach(kept).progress < 1
     assert all(one.steps[0].policy_version == only["policy"] for one in kept)
+    with Store.open(place / "others.db") as store:
+        store.finish(experts[1])
+    resumed = ["--resume", "--out", "followed", "--rounds", "2"]
+    with pytest.raises(ConfigError, match=r"others than at its start, when they were those of .*experts\.db\."):
+        CliRunner().invoke(app, ["train", "live", *resumed, "--expert", "others.db"], catch_exceptions=False)
+    (place / "followed/experts.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"experts\.json cannot be read"):
+        CliRunner().invoke(app, ["train", "live", *resumed], catch_exceptions=False)
 
 
 TORN = """

@@ -136,6 +136,25 @@ async def test_what_is_left_out_stays_out_for_the_episode(tmp_path):
         assert m.reading.event_counts()["left_out"] == len(held)
 
 
+async def test_what_prompts_of_ones_own_do_not_show_was_not_recalled(tmp_path):
+    """A prompt file without `$recalled`: nothing was seen, so no step names anything and nothing is credited."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/first.md").write_text("$observation$goal$summary")
+    settings = {"credit": {"leave_out": 0.5}, "recall": {"explore": "none"}}
+    for solver, seen in ((SolverConfig(), True), (SolverConfig(prompts=str(tmp_path / "own")), False)):
+        with memory(tmp_path / f"memory-{seen}", **settings) as m:
+            kept = m.remember([item(Corridor.goal, "one"), item(Corridor.goal, "two")], merge=False).new
+            folder = tmp_path / f"run-{seen}"
+            folder.mkdir()
+            bench = await play(folder, m, RIGHT, taskset=Walks(n=8), solver=solver)
+            steps = [step for one in bench.trajectories for step in one.steps]
+            assert any(step.recalled and step.recalled_text for step in steps) is seen
+            assert any(step.withheld for step in steps) is seen
+            assert any("What helped before" in message.content for step in steps for message in step.messages) is seen
+            counts = [m.item(ident).retrieval_count for ident in kept]
+            assert (sum(counts) > 0, m.reading.event_counts().get("left_out", 0) > 0) == (seen, seen)
+
+
 def test_nothing_recalled_is_nothing_shown():
     assert render([], Prompts()) == ""
     shown = render([item("a", "b")], Prompts())

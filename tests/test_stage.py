@@ -17,7 +17,7 @@ from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import Adapter
 from lamarck.training.base import load_base
 from lamarck.training.collate import Weighed
-from lamarck.training.output import TrainDirectory, whole
+from lamarck.training.output import TrainDirectory
 from lamarck.training.prepared import Prepared
 from lamarck.training.rows import episode_rows, step_rows
 from lamarck.training.scoring import logprobs
@@ -25,6 +25,7 @@ from lamarck.training.shortage import shortage
 from lamarck.training.stage import train
 from lamarck.training.summary import Summary, lines
 from lamarck.training.trainers import Fit, fit, trainer_for
+from lamarck.training.wholeness import whole
 from stages import Seen
 
 pytestmark = pytest.mark.filterwarnings("ignore")

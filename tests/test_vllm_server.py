@@ -7,8 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
+from functools import partial
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -28,8 +28,9 @@ from lamarck.config import ModelConfig
 from lamarck.config_vllm import VllmConfig
 from lamarck.core import Message, Sampling
 from lamarck.errors import ConfigError, ModelError
-from lamarck.weights import Manifest, adapter_id, weights_id
+from lamarck.weights import adapter_id, weights_id
 from packaging.requirements import Requirement
+from vllms import adapter, gone, interpreter, model_in, started, until
 
 TESTS = Path(__file__).parent
 ASK = [Message(role="user", content="What now?")]
@@ -37,60 +38,20 @@ ASK = [Message(role="user", content="What now?")]
 
 @pytest.fixture
 def model(tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"weights")
-    return folder
+    return model_in(tmp_path / "small")
 
 
 @pytest.fixture
 def python(tmp_path, monkeypatch):
     """Return what makes an interpreter that behaves in a given way."""
     monkeypatch.setenv("FAKE_VLLM_NOTES", str(tmp_path))
-
-    def made(act="well"):
-        program = tmp_path / f"python-{act}"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I "{TESTS / "fake_vllm.py"}" {act} "$@"\n')
-        program.chmod(0o755)
-        return str(program)
-
-    return made
-
-
-def adapter(folder, base, *, weights=b"adapter", rank=8):
-    folder.mkdir()
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": rank}))
-    (folder / "adapter_model.safetensors").write_bytes(weights)
-    manifest = Manifest(id=adapter_id(folder), kind="sft", base_model=base.name, base_weights=weights_id(base))
-    (folder / "lamarck.json").write_text(manifest.model_dump_json())
-    return folder
+    return partial(interpreter, tmp_path)
 
 
 def server(model, python, tmp_path, *, said=None, **more):
     notify = said.append if said is not None else None
     config = VllmConfig(**{"python": python, "start_s": 20.0, **more})
     return VllmServer(Served.of(model), config, log=tmp_path / "logs" / "vllm.log", notify=notify)
-
-
-def started(tmp_path):
-    notes = tmp_path / "started"
-    return [json.loads(line) for line in notes.read_text().splitlines()] if notes.exists() else []
-
-
-def gone(pid):
-    """Say whether a process has ended; what nobody has waited for yet has ended too."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def until(truth, seconds=15.0):
-    deadline = time.monotonic() + seconds
-    while not truth():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 async def test_from_start_to_end(model, python, tmp_path):

@@ -16,9 +16,13 @@ from ..weights import (
     ADAPTER_CONFIG,
     ADAPTER_WEIGHTS,
     MANIFEST,
+    NEW,
+    OLD,
     Manifest,
     adapter_id,
+    beside,
     check_base,
+    mend,
     policy_version,
     read_manifest,
     weights_id,
@@ -96,6 +100,7 @@ def save(
         TrainingError: it cannot be written, some of it is not finite, or the folder holds something else.
     """
     folder = Path(folder)
+    mend(folder)
     # A model of the package index has a manifest of that name too.
     ours = (folder / MANIFEST).is_file() and (folder / ADAPTER_CONFIG).is_file()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
@@ -103,7 +108,7 @@ def save(
     with boundary(TrainingError, f"cannot write adapter {folder}", Exception, hint="Is the disk full?"):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as work:
-            made = Path(work) / "new"
+            made = Path(work) / NEW
             model.save_pretrained(str(made), selected_adapters=["default"])
             _check_numbers(made / ADAPTER_WEIGHTS, folder)
             manifest = Manifest(
@@ -116,8 +121,18 @@ def save(
             )
             (made / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
             (made / "README.md").unlink(missing_ok=True)  # peft's, empty but for headings
-            _replace(made, folder, Path(work) / "old")
+            _replace(made, folder, Path(work) / OLD)
     return Adapter._of(folder, manifest)
+
+
+def tidy(folder: Path) -> None:
+    """Finish or remove what a process left beside an adapter that was killed while it wrote it.
+
+    Nothing else may be writing there.
+    """
+    mend(folder)
+    for work in beside(folder):
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _check_numbers(weights: Path, folder: Path) -> None:
@@ -134,12 +149,17 @@ def _check_numbers(weights: Path, folder: Path) -> None:
 
 
 def _replace(made: Path, folder: Path, old: Path) -> None:
-    """Put one folder in the place of another; on a failure in between the old one comes back."""
+    """Put one folder in the place of another; on a failure in between the old one comes back.
+
+    A process that is killed in between leaves both beside; whoever reads next puts the new one in place (`mend`).
+    """
     if folder.exists():
         folder.rename(old)
     try:
         made.rename(folder)
     except OSError:
+        if not made.exists() and folder.is_dir():
+            return  # a reader was faster
         if old.exists():
             old.rename(folder)
         raise

@@ -21,10 +21,11 @@ class Watching(TrainerCallback):  # type: ignore[misc]
 
     Args:
         watch: who looks on.
+        beta: that of dpo; see `watching.drift`.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, watch: Watch, beta: float | None = None) -> None:
+        self._watch, self._beta = watch, beta
         self._began = self._ended = 0.0
         self._from = 0
         self._marks: list[tuple[float, float]] = []
@@ -73,7 +74,7 @@ class Watching(TrainerCallback):  # type: ignore[misc]
         fresh = state.global_step - self._from
         left = self.seconds / fresh * (state.max_steps - state.global_step) if fresh else None
         self._watch.show(
-            Progress(state.global_step, state.max_steps, self.seconds, self.tokens_per_s, left, named(logs))
+            Progress(state.global_step, state.max_steps, self.seconds, self.tokens_per_s, left, named(logs, self._beta))
         )
 
     def _count(self, tokens: object) -> None:

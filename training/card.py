@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from ..config_training import TrainConfig
 from .summary import NOUNS, Summary, trends
 
+NAMED = 20
+"""Seeds that are named where many could be."""
 METHODS = {
     "sft": "imitation of solved attempts (supervised fine-tuning, on token ids as sampled where there are any)",
     "dpo": "preferences between answers of sibling attempts to the same prompt (DPO, Rafailov et al. 2023)",
@@ -23,7 +28,9 @@ def card(config: TrainConfig, summary: Summary) -> str:
         "Limits": _limits(config, summary),
         "Use": ["```", summary.next_command, "```"],
     }
-    header = ["---", f"base_model: {summary.base_model}", "library_name: peft", "tags: [lora, lamarck]", "---", ""]
+    # A text in JSON is one in YAML too, whatever a folder is called.
+    base = json.dumps(summary.base_model, ensure_ascii=False)
+    header = ["---", f"base_model: {base}", "library_name: peft", "tags: [lora, lamarck]", "---", ""]
     title = [f"# Adapter {(summary.best or '')[:12]} on {summary.base_model}", ""]
     body = [line for name, lines in sections.items() for line in (f"## {name}", "", *lines, "")]
     return "\n".join([*header, *title, *body])
@@ -32,7 +39,8 @@ def card(config: TrainConfig, summary: Summary) -> str:
 def _made(config: TrainConfig, summary: Summary) -> list[str]:
     method = METHODS[summary.kind]
     if summary.kind == "grpo":
-        method += f" (loss {config.grpo.loss}, credit {config.grpo.credit}, beta {config.grpo.beta:g})"
+        wanted = config.grpo
+        method += f" (loss {wanted.objective or wanted.loss}, credit {wanted.credit}, beta {wanted.beta:g})"
     start = f"adapter {summary.start}" if summary.start else "a new adapter"
     out = [
         f"- Method: {method}.",
@@ -54,6 +62,7 @@ def _data(config: TrainConfig, summary: Summary) -> list[str]:
         f"- {data.attempts} attempts at {data.tasks} tasks, {data.solved} of them solved; {data.rows} "
         f"{NOUNS[summary.kind]} of {data.tokens:,} tokens, {data.held} more held back.",
         f"- Tasksets: {_counts(data.tasksets)}. Splits: {_counts(data.splits)}.",
+        f"- Seeds of the tasks: {_few(data.seeds)}.",
         f"- Runs: {', '.join(data.runs) or 'none'}, read from {', '.join(data.stores)}.",
         f"- Releases that made them: {', '.join(data.releases) or 'not on record'}.",
         f"- Policies that sampled them: {_counts(data.policies)}.",
@@ -99,6 +108,13 @@ def _limits(config: TrainConfig, summary: Summary) -> list[str]:
     if len(data.policies) > 1:
         out.append("- The attempts were sampled by more than one policy.")
     return out
+
+
+def _few(seeds: Sequence[int]) -> str:
+    """Name up to `NAMED` seeds, and how many more there are."""
+    more = len(seeds) - NAMED
+    named = ", ".join(map(str, seeds[:NAMED])) or "none"
+    return f"{named} and {more} more (`summary.json`)" if more > 0 else named
 
 
 def _counts(found: dict[str, int]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..core import Step, Trajectory
-from ..errors import TrainingError
+from ..errors import ConfigError, TrainingError
 from .base import Base
 from .decoding import misspelled
+from .examples import Judged
 from .segments import segments
 
 WEIGHTS = re.compile(r"([0-9a-f]{12})(\+.*)?")
@@ -144,6 +145,36 @@ def check_text(trajectories: Sequence[Trajectory], base: Base) -> None:
                 f"{base.name}, and its text is {_short(text)}.",
                 hint="It was sampled with another tokenizer; set model to the one that sampled it.",
             )
+
+
+def check_layers(model: Any) -> None:
+    """Make sure that no adapter is on the output layer: TRL computes log-probabilities past it.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    if isinstance(model.get_output_embeddings(), BaseTunerLayer):
+        raise ConfigError(
+            "the adapter is on the output layer (lm_head), where it would never be trained.",
+            hint="Leave lm_head out of adapter.targets (`all-linear` does), or --start from another adapter.",
+        )
+
+
+def check_labels(examples: Sequence[Any]) -> None:
+    """Make sure that there are good and bad among judged answers, now that some are held back or left out.
+
+    Raises:
+        TrainingError: all are the same.
+    """
+    found = {one.label for one in examples if isinstance(one, Judged)}
+    if len(found) == 1:
+        word = "good" if True in found else "bad"
+        raise TrainingError(
+            f"all {len(examples)} answers that are left to train on are {word}, and kto needs good and bad ones.",
+            hint="Lower validate_share, collect more tasks, or train by sft.",
+        )
 
 
 def spread_out(count: int) -> list[int]:

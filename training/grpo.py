@@ -20,6 +20,8 @@ from trl.trainer.utils import use_adapter
 
 from ..errors import TrainingError
 from .collate import Weighed, collate
+from .objectives.applied import objective_loss
+from .objectives.objective import Objective
 from .together import TogetherSampler
 
 HOOKS = {
@@ -44,6 +46,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         held: rows to measure the loss on.
         returns: what each attempt got, by trajectory id, for the log.
         clip_stripped: how far above 1 the ratio counts in rows that lost what was recalled; None is as in others.
+        objective: a loss in the place of TRL's own (`args.loss_type`, its ratio and its clipping).
         keywords: what GRPOTrainer takes: model, args, processing_class, peft_config, callbacks, ...
 
     Raises:
@@ -63,6 +66,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         held: Sequence[Weighed] = (),
         returns: Mapping[str, float] | None = None,
         clip_stripped: float | None = None,
+        objective: Objective | None = None,
         **keywords: Any,
     ) -> None:
         if not rows:
@@ -81,6 +85,7 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         self._behaviour = behaviour
         self._returns = dict(returns or {})
         self._clip_stripped = clip_stripped
+        self._objective = objective
         super().__init__(
             reward_funcs=_unused,
             args=args,
@@ -156,7 +161,11 @@ class RowTrainer(GRPOTrainer):  # type: ignore[misc]
         self._get_per_token_logps_and_entropies: Any = noting
         try:
             with self._clips(inputs):
-                loss: torch.Tensor = super()._compute_loss(model, inputs)
+                loss: torch.Tensor
+                if self._objective is None:
+                    loss = super()._compute_loss(model, inputs)
+                else:
+                    loss = objective_loss(self, self._objective, model, inputs)
         finally:
             del self._get_per_token_logps_and_entropies
         if scored and self.model.training and "old_per_token_logps" in inputs:

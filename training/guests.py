@@ -1,9 +1,11 @@
-"""What a configuration names as `module:name`: a function or class of the user's own."""
+"""What a configuration names that is not ours: `module:name`, or what an installed package names by an entry point."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +36,31 @@ def guest(name: str, what: str) -> Any:
         return getattr(imported, attribute)
     except AttributeError as error:
         raise ConfigError(f"{what} {name}: {module} has no {attribute}.") from error
+
+
+def plugged(group: str) -> list[str]:
+    """Return the names that installed packages give in a group of entry points."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=group)})
+
+
+def plugin(name: str, group: str, what: str) -> Any:
+    """Return what an installed package calls `name` in a group of entry points, or None where none does.
+
+    Raises:
+        ConfigError: two packages give the name, or it does not load.
+    """
+    points = [point for point in importlib.metadata.entry_points(group=group) if point.name == name]
+    if not points:
+        return None
+    if len({point.value for point in points}) > 1:
+        raise ConfigError(
+            f"{what} {name}: several packages give it ({', '.join(sorted(point.value for point in points))}).",
+            hint="Name the one that is meant as module:name.",
+        )
+    with boundary(ConfigError, f"{what} {name}: cannot load {points[0].value}"):
+        return points[0].load()
+
+
+def there_are(ours: Iterable[str], group: str) -> str:
+    """Name what there is: ours, and what installed packages give."""
+    return ", ".join(dict.fromkeys([*ours, *plugged(group)]))

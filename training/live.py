@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -48,6 +49,10 @@ class Collector(Protocol):
 
     def load(self, draw: Draw) -> Sequence[Trajectory]:
         """Return the attempts of a draw that was collected before."""
+        ...
+
+    def rest(self) -> Awaitable[None]:
+        """Give back what training is to have, such as the memory of a GPU, until there is something to play."""
         ...
 
 
@@ -125,6 +130,16 @@ class Live:
         self._tell(state, "finished")
         return state
 
+    def played(self, state: LiveState) -> list[Trajectory]:
+        """Return the attempts of all rounds that have ended, in the order in which they were asked for.
+
+        Raises:
+            LamarckError: what the collector raises where they are gone.
+        """
+        numbers = count()
+        draws = (Draw(one.number, n, next(numbers)) for one in state.finished for n in range(one.asks))
+        return [attempt for draw in draws for attempt in self.collector.load(draw)]
+
     async def _round(self, state: LiveState) -> LiveState:
         number, known = state.number, state.collected
         before = self._adapter(state)
@@ -137,6 +152,7 @@ class Live:
             state.save(self.out)
             self._tell(state, f"round {number}: training")
         began = time.monotonic()
+        await self.collector.rest()
         fresh = [one for group in gathered.groups for one in group]
         attempts = [*self.stored, *self._past, *fresh]
         start = str(before.resolve()) if before is not None else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from .adapters import Adapter, weights_id
 from .base import Base, load_base
 from .collate import Weighed
 from .live import Known
+from .live_state import check_place
 from .output import TrainDirectory
 from .prepared import Prepared, prepare
 from .quiet import hushed
@@ -63,30 +66,45 @@ class LiveStage:
         """Run a stage on rows, or go on with the one in `out`.
 
         Raises:
-            ConfigError, TrainingError: see `stage.train`.
+            ConfigError, TrainingError: see `stage.train`; or the live run was moved since the stage began.
             KeyboardInterrupt: the stage was stopped, behind a checkpoint.
         """
+        directory = TrainDirectory(out)
+        if going_on := directory.exists():
+            check_place(directory.load_config().start, config.start)
         base = self._base(config)
-        self._loaded = None  # it is trained in place, and memory is wanted for playing
-        summary = train(
-            config,
-            _sources(known.attempts),
-            base,
-            out,
-            resume=TrainDirectory(out).exists(),
-            watch=self.watch,
-            prepared=Prepared(tuple(rows)),
-            ages=known.ages,
-        )
+        self._loaded = None  # it is trained in place
+        try:
+            summary = train(
+                config,
+                _sources(known.attempts),
+                base,
+                out,
+                resume=going_on,
+                watch=self.watch,
+                prepared=Prepared(tuple(rows)),
+                ages=known.ages,
+            )
+        finally:
+            del base
+            _let_go()
         if summary.interrupted:
             raise KeyboardInterrupt
-        return TrainDirectory(out).adapter
+        return directory.adapter
 
     def _base(self, config: TrainConfig) -> Base:
         if self._loaded is None or self._loaded[0] != config:
             with hushed():
                 self._loaded = (config, load_base(config, self._folder))
         return self._loaded[1]
+
+
+def _let_go() -> None:
+    """Give memory back for playing, on a GPU to other processes as well: a trainer and its model hold each other."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _sources(attempts: Sequence[Trajectory]) -> Sources:

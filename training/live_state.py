@@ -7,10 +7,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..errors import TrainingError
+from ..errors import ConfigError, TrainingError
 from .output import write
 
 FILE = "live.json"
+BELOW = 4
+"""Parts of an adapter's path below the folder of a live run: rounds/NNN/train/adapter."""
 
 
 class Round(BaseModel):
@@ -108,3 +110,24 @@ class LiveState(BaseModel):
             raise TrainingError(
                 f"{out / FILE} cannot be read.", hint="Start a new live run in another --out."
             ) from error
+
+
+def check_place(begun: str | None, now: str | None) -> None:
+    """Make sure that a phase that is gone on with finds the adapter it began with where it was.
+
+    Args:
+        begun: the adapter's folder in the settings that the phase was begun with.
+        now: the same as it would be set now.
+
+    Raises:
+        ConfigError: the live run was moved in between; other differences are for others to name.
+    """
+    if begun is None or now is None or begun == now:
+        return
+    before, after = Path(begun), Path(now)
+    if before.parts[-BELOW:] == after.parts[-BELOW:] and before.parts[-BELOW : -BELOW + 1] == ("rounds",):
+        raise ConfigError(
+            f"this round was begun in {before.parents[BELOW - 1]}, and the live run is in {after.parents[BELOW - 1]} "
+            "now.",
+            hint="Move it back until the round has ended; between rounds it can be moved.",
+        )

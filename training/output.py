@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from ..config_training import TrainConfig
 from ..errors import ConfigError, TrainingError
 from ..locks import FileLock
 from ..rundir import same_settings
+from .adapters import tidy
+from .wholeness import whole
 
 FREE = frozenset(
     {
@@ -160,7 +161,9 @@ class TrainDirectory:
         return next((folder for folder in reversed(self._checkpoints()) if whole(folder)), None)
 
     def sweep(self) -> list[str]:
-        """Remove the checkpoints that are not whole, and return their names."""
+        """Remove the checkpoints that are not whole, and return their names; adapters that were being written too."""
+        for folder in (self.adapter, self.best):
+            tidy(folder)
         torn = [folder for folder in self._checkpoints() if not whole(folder)]
         for folder in torn:
             shutil.rmtree(folder, ignore_errors=True)
@@ -220,44 +223,6 @@ class TrainDirectory:
                 if (name := re.fullmatch(r"checkpoint-(\d+)", folder.name)) and folder.is_dir():
                     found[int(name[1])] = folder
         return [found[step] for step in sorted(found)]
-
-
-def whole(checkpoint: Path) -> bool:
-    """Say whether everything that training goes on from is there and readable to its end.
-
-    transformers writes the adapter, the optimizer and, last, the state; a process that is killed leaves a beginning.
-    """
-    try:
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        json.loads((checkpoint / "adapter_config.json").read_text(encoding="utf-8"))
-        packed = [checkpoint / name for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth")]
-        tensors = checkpoint / "adapter_model.safetensors"
-        return isinstance(state.get("global_step"), int) and _tensors(tensors) and all(map(_archive, packed))
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def _tensors(file: Path) -> bool:
-    """Say whether a safetensors file is as long as its header says.
-
-    The format: eight bytes with the length of the header, the header (JSON, offsets into the data), the data.
-    """
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if length > file.stat().st_size:
-            return False
-        header = json.loads(stream.read(length))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return file.stat().st_size == 8 + length + max(ends, default=0)
-
-
-def _archive(file: Path) -> bool:
-    """Say whether a file of torch.save is whole: a zip archive, whose directory is at its end."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return bool(archive.namelist())
-    except zipfile.BadZipFile:
-        return False
 
 
 def write(path: Path, text: str) -> None:

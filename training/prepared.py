@@ -14,8 +14,8 @@ from .base import Base
 from .checks import check
 from .collate import Weighed
 from .examples import Judged, Pair, judged, pairs
-from .rows import Row
-from .settle import PLAYED, SAMPLES, GroupFigures, formed, settle
+from .rows import CALLS, Row
+from .settle import SAMPLES, GroupFigures, formed, nothing, settle
 from .sources import INFRASTRUCTURE, UNSOLVED, Sources, some
 
 T = TypeVar("T")
@@ -35,6 +35,8 @@ class Prepared(Generic[T]):
     """The first few attempts (for dpo and kto, tasks) with a row over the limit."""
     groups: GroupFigures | None = None
     """Kind grpo only."""
+    returns: Mapping[str, float] | None = None
+    """Kind grpo only: what each attempt got by `grpo.rewards`, by its id; None where it is not known."""
 
 
 class Made(NamedTuple):
@@ -134,7 +136,7 @@ def prepare_grpo(config: TrainConfig, sources: Sources, base: Base) -> Prepared[
     left_out.update(settled.left_out)
     task = {one.id: one.task.id for one in sources.trajectories}
     made = (Made(task[one.row.trajectory_id], one.row.trajectory_id, _length(one.row), one) for one in settled.rows)
-    return _sorted(config, base, made, left_out, groups=settled.groups)
+    return replace(_sorted(config, base, made, left_out, groups=settled.groups), returns=settled.returns)
 
 
 PREPARE: dict[str, Callable[[TrainConfig, Sources, Base], Prepared[Any]]] = {
@@ -203,8 +205,8 @@ def _sorted(
     made: Iterable[Made],
     left_out: Counter[str],
     *,
-    none: str = "no attempt holds an answer of a model.",
-    hint: str = PLAYED,
+    none: str = "",
+    hint: str = "",
     groups: GroupFigures | None = None,
 ) -> Prepared[Any]:
     """Return examples by whether their task is held back, without those that are too long."""
@@ -220,7 +222,7 @@ def _sorted(
     if long:
         left_out[f"rows over {most} tokens"] += len(long)
     if not train and not validate and not long:
-        raise TrainingError(none, hint=hint)
+        raise TrainingError(none, hint=hint) if none and not left_out[CALLS] else nothing(left_out)
     if not train and not validate:
         shortest = min(long, key=lambda one: one.tokens)
         raise TrainingError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 
 NOISY = ("accelerate", "datasets", "peft", "torch", "transformers", "trl", "tensorboard")
 
@@ -14,6 +15,10 @@ NOISY = ("accelerate", "datasets", "peft", "torch", "transformers", "trl", "tens
 def hushed() -> Iterator[None]:
     """Hide progress bars, warnings and log lines of the libraries below; afterwards all is as it was."""
     from datasets.utils import logging as bars
+
+    with redirect_stdout(StringIO()):
+        # As it is imported it prints that WANDB_MODE is `offline`; standard output is for results.
+        import transformers.integrations.integration_utils  # noqa: F401
     from transformers.utils import logging as lines
 
     levels = {name: logging.getLogger(name).level for name in NOISY}

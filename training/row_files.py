@@ -12,7 +12,7 @@ from typing import Any
 from ..core import Trajectory
 from ..errors import ConfigError, TrainingError, boundary
 from ..store_io import open_lines, parquet, whole_file
-from .rows import MIXED, Form, Row, Tokenizer, rows_of
+from .rows import LEFT_OUT, Form, Row, Tokenizer, rows_of
 from .segments import trained_messages
 from .strip import bare_messages
 from .texts import answer, chat_form
@@ -94,9 +94,9 @@ def _records(
             try:
                 rows, why = rows_of(trajectory, form=form, tokenizer=tokenizer, strip=strip), "nothing to train on"
             except TrainingError as error:
-                if error.kind != "mixed":
+                if error.kind not in LEFT_OUT:
                     raise
-                why = MIXED
+                why = LEFT_OUT[error.kind]
         if not rows:
             done.left_out[why] = done.left_out.get(why, 0) + 1
         done.rows += len(rows)

@@ -22,6 +22,9 @@ from .texts import answer, named, text_segments
 Form = Literal["step", "episode"]
 MIXED = "with token ids at some answers only"
 """Why an attempt is left out that `rows_of` refuses as `mixed`."""
+CALLS = "with tool calls, which the chat template of this tokenizer cannot write"
+LEFT_OUT = {"mixed": MIXED, "tool_calls": CALLS}
+"""What `rows_of` may refuse in one attempt while others are fine: kind of the error -> why it is left out."""
 
 
 @dataclass(frozen=True)

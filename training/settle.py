@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from .credit.contributions import settled_episode
 from .credit.episode import Credit, Episode
 from .credit.named import NEEDS, advantages_by, compares, credit_named
 from .credit.statistics import spread
+from .objectives.named import objective_named
 from .rewards.named import REWARDS, Part, parts, summed
-from .rows import MIXED, Row, rows_of
+from .rows import CALLS, LEFT_OUT, Row, rows_of
 from .selection import informative, resampled
 from .sources import INFRASTRUCTURE, Sources
 
@@ -53,6 +54,8 @@ class Settled:
     left_out: dict[str, int] = field(default_factory=dict)
     """Why attempts or rows were left out, and how many."""
     groups: GroupFigures = GroupFigures()
+    returns: dict[str, float] = field(default_factory=dict)
+    """What each attempt got by `grpo.rewards`, by its id."""
 
 
 class Rewarded(NamedTuple):
@@ -74,10 +77,12 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
     compares siblings and `grpo.pick_groups` is set; then `grpo.credit` sees all groups at once.
 
     Raises:
-        ConfigError: an estimator, a reward or an option is not one there is.
+        ConfigError: an estimator, a reward, an objective or an option is not one there is.
         TrainingError: a reward or an advantage is not finite, the estimator lacks what it needs, or nothing is left.
     """
     credit = credit_named(config.grpo.credit, config.grpo.credit_options)
+    if config.grpo.objective is not None:
+        objective_named(config.grpo.objective, config.grpo.objective_options)
     known = parts(config.grpo.rewards, config.grpo.reward_options)
     _compatible(config, credit, known)
     left_out: Counter[str] = Counter()
@@ -97,7 +102,8 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
         for weighed in _rows(config, one.trajectory, of_steps, tokenizer, left_out)
     ]
     _some(config, rows, left_out)
-    return Settled(rows, {why: n for why, n in left_out.items() if n}, figures)
+    returns = {one.trajectory.id: _even(one.total) for group in rewarded for one in group}
+    return Settled(rows, {why: n for why, n in left_out.items() if n}, figures, returns)
 
 
 def rewards_of(config: TrainConfig, attempts: Sequence[Trajectory]) -> dict[str, float]:
@@ -247,11 +253,21 @@ def _some(config: TrainConfig, rows: Sequence[Weighed], left_out: Counter[str]) 
             hint="Collect with a model that returns them (embedded, vLLM), or train by sft, dpo or kto.",
         )
     if not rows:
-        raise TrainingError("no attempt holds an answer of a model.", hint=PLAYED)
+        raise nothing(left_out)
     if config.grpo.beta == 0 and not any(value for one in rows for value in one.advantages):
         raise TrainingError(
             f"all advantages by {config.grpo.credit} are 0: training would change nothing.", hint=SAMPLES
         )
+
+
+def nothing(left_out: Mapping[str, int]) -> TrainingError:
+    """Return the error that no attempt gave a row."""
+    if left_out.get(CALLS):
+        return TrainingError(
+            f"no attempt can be written for this model: {left_out[CALLS]} {CALLS}.",
+            hint="Take a model whose chat template has tool calls, or attempts of protocol text or choice.",
+        )
+    return TrainingError("no attempt holds an answer of a model.", hint=PLAYED)
 
 
 def formed(config: TrainConfig, one: Trajectory, tokenizer: Any, left_out: Counter[str]) -> list[Row]:
@@ -264,9 +280,9 @@ def formed(config: TrainConfig, one: Trajectory, tokenizer: Any, left_out: Count
     try:
         found = rows_of(one, form=wanted.rows, tokenizer=tokenizer, strip=wanted.strip_recalled)
     except TrainingError as error:
-        if error.kind != "mixed":
+        if error.kind not in LEFT_OUT:
             raise
-        left_out[MIXED] += 1
+        left_out[LEFT_OUT[error.kind]] += 1
         return []
     if not found:
         left_out["without an answer of a model"] += 1

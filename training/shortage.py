@@ -12,7 +12,14 @@ from ..errors import LamarckError, TrainingError
 DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 DISK_WORDS = ("no space left", "quota exceeded", "file too large", "pytorchstreamwriter failed", "iostream error")
 """safetensors passes the system's error on as text; torch.save says only that writing failed."""
-MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
+MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "_status_alloc_failed",
+)
+"""The last is what cuBLAS and cuDNN say, and torch passes on, where there is no room for their own workspace."""
 
 
 def shortage(error: BaseException) -> Literal["disk", "memory"] | None:

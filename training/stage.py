@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from pydantic import JsonValue
 
 from ..config_training import TrainConfig
-from ..errors import ConfigError, TrainingError
+from ..errors import TrainingError
 from . import adapters
 from .base import Base
 from .card import card
+from .checks import check_labels, check_layers
+from .curves import check_reporters, curves
 from .device import device, place, reset_peak, threads
+from .identity import identity, tokens_of
 from .output import TrainDirectory, write
 from .prepared import Prepared, prepare
 from .quiet import hushed
 from .replay import ages as policy_ages
+from .settle import rewards_of
 from .shortage import shortages
 from .sources import Sources
 from .summary import NOUNS, Data, Summary, Trend, versions
-from .trainers import Fit, fit, identity, rate, tokens_of, trainer_for
+from .trainers import Fit, fit, rate, reached, remarks, trainer_for
 from .watching import Unwatched, Watch
 from .weighing import current, weigh
 
@@ -70,30 +73,21 @@ def train(
         "memory by --set optimizer.gradient_checkpointing=true and --resume, or start a new stage with a lower "
         "--batch or samples.max_tokens"
     )
-    with hushed(), shortages(str(out), less, lambda: _left(directory)):
+    with hushed(), threads(config.optimizer.threads), shortages(str(out), less, lambda: _left(directory)):
+        check_layers(base.model)
         place(base.model)
         given = prepared if prepared is not None else prepare(config, sources, base)
-        data = identity(given.train)
+        data = identity(given, base)
         if resume and directory.finished(config, data):
             return Summary.read(directory.summary_path)
         if ages is None:
             ages = policy_ages(sources.trajectories, current(base))
         able, figures = _weighed(config, given, ages, base, looking)
+        check_labels(able.train)
         fitted = fit(config.kind, config.optimizer, len(able.train))
-        with directory.lock(), threads(config.optimizer.threads):
+        with directory.lock():
             directory.create(config, data, resume=resume)
             return _Stage(config, sources, base, directory, able, figures, fitted, looking).run(resume)
-
-
-def check_reporters(config: TrainConfig) -> None:
-    """Make sure that what curves are written with is installed.
-
-    Raises:
-        ConfigError: a package is missing.
-    """
-    for name in config.report_to:
-        if find_spec(name) is None:
-            raise ConfigError(f"report_to names {name}, which is not installed.", hint=f"Run: pip install {name}")
 
 
 @dataclass(frozen=True)
@@ -111,18 +105,22 @@ class _Stage:
         from .callbacks import KeepBest, Watching
 
         checkpoint = self._checkpoint(resume)
-        watching, held = Watching(self.watch), bool(self.prepared.validate)
+        beta = self.config.beta if self.config.kind == "dpo" else None
+        watching, held = Watching(self.watch, beta), bool(self.prepared.validate)
         callbacks = [watching, *([KeepBest(lambda: self._save(self.directory.best))] if held else [])]
-        with _curves(self.config, self.directory, checkpoint) as curves, _references(self.base.model):
-            trainer = self._trainer([*callbacks, *curves], fresh=checkpoint is None)
+        with (
+            curves(self.config, self.directory, checkpoint, self.watch.say) as drawn,
+            _references(self.base.model),
+        ):
+            trainer = self._trainer([*callbacks, *drawn], fresh=checkpoint is None)
             reset_peak()
             try:
-                trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+                if checkpoint is None or not reached(trainer, checkpoint):
+                    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             except BaseException:
                 self.directory.sweep()
                 raise
-        notes = list(self.fitted.notes)
-        summary = self._summary(trainer, watching, notes)
+        summary = self._summary(trainer, watching)
         return summary if summary.interrupted else self._finish(summary)
 
     def _checkpoint(self, resume: bool) -> Path | None:
@@ -132,7 +130,7 @@ class _Stage:
         found = self.directory.last_checkpoint()
         if resume:
             self.watch.say(f"going on from {found.name}" if found else "there is no checkpoint yet: from the beginning")
-        for note in self.fitted.notes:
+        for note in self._remarks():
             self.watch.say(note)
         rows, each = self.prepared.train, self.fitted.batch * self.fitted.accumulate
         self.watch.say(
@@ -144,7 +142,6 @@ class _Stage:
     def _trainer(self, callbacks: list[Any], *, fresh: bool) -> Any:
         from transformers import PrinterCallback
 
-        returns = {one.id: one.reward for one in self.sources.trajectories if one.reward is not None}
         trainer = trainer_for(
             self.config,
             self.prepared,
@@ -152,12 +149,20 @@ class _Stage:
             self.directory,
             self.fitted,
             callbacks=callbacks,
-            **({"returns": returns, "notify": self.watch.say} if self.config.kind == "grpo" else {}),
+            **({"returns": self._returns(), "notify": self.watch.say} if self.config.kind == "grpo" else {}),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.args.eval_on_start = fresh and bool(self.prepared.validate)
         trainer.create_model_card = lambda **fields: None  # TRL would write its own among the checkpoints
         return trainer
+
+    def _returns(self) -> Mapping[str, float]:
+        """Return what each attempt got by the rewards that are trained on."""
+        known = self.prepared.returns
+        return rewards_of(self.config, self.sources.trajectories) if known is None else known
+
+    def _remarks(self) -> tuple[str, ...]:
+        return remarks(self.config, self.fitted, len(self.prepared.train))
 
     def _save(self, folder: Path) -> adapters.Adapter:
         splits: list[JsonValue] = [*sorted({one.task.split for one in self.sources.trajectories})]
@@ -187,8 +192,8 @@ class _Stage:
         write(self.directory.card_path, card(self.config, summary))
         return summary
 
-    def _summary(self, trainer: Any, watching: Any, notes: list[str]) -> Summary:
-        log, state = trainer.state.log_history, trainer.state
+    def _summary(self, trainer: Any, watching: Any) -> Summary:
+        log, state, notes = trainer.state.log_history, trainer.state, list(self._remarks())
         held = Trend.of(log, "eval_loss")
         if held is not None and held.best >= held.first:
             notes.append("no update lowered the loss on what was held back")
@@ -249,20 +254,6 @@ def _left(directory: TrainDirectory) -> str:
     """Say what there is to go on from."""
     found = directory.last_checkpoint()
     return f"The last checkpoint is {found}." if found is not None else "There is no checkpoint yet."
-
-
-@contextmanager
-def _curves(config: TrainConfig, directory: TrainDirectory, checkpoint: Path | None) -> Iterator[list[Any]]:
-    """Give TensorBoard's callback, writing to `logs/`; after an interruption from where the checkpoint is."""
-    if "tensorboard" not in config.report_to:
-        yield []
-        return
-    from torch.utils.tensorboard import SummaryWriter
-    from transformers.integrations import TensorBoardCallback
-
-    step = None if checkpoint is None else int(checkpoint.name.rpartition("-")[2]) + 1
-    with closing(SummaryWriter(log_dir=str(directory.logs), purge_step=step)) as writer:
-        yield [TensorBoardCallback(writer)]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -13,6 +14,7 @@ from pydantic import Field
 
 from ..core import Trajectory, Wire
 from ..errors import ConfigError
+from .played import Played, played
 from .sources import Sources
 
 NOUNS = {"sft": "rows", "dpo": "pairs", "kto": "judged answers", "grpo": "rows"}
@@ -54,6 +56,10 @@ class Data(Wire):
     tasksets: dict[str, int] = Field(default_factory=dict)
     splits: dict[str, int] = Field(default_factory=dict)
     """Split -> attempts."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the tasks, each once; with id and split they name the same episodes anywhere."""
+    played: Played | None = None
+    """Taskset and options of the run that most attempts come from, where its folder was read."""
     attempts: int = 0
     tasks: int = 0
     solved: int = 0
@@ -79,6 +85,8 @@ class Data(Wire):
             policies=_count(map(_policy, found)),
             tasksets=_count(one.task.environment for one in found),
             splits=_count(one.task.split or "none" for one in found),
+            seeds=tuple(sorted({one.task.seed for one in found})),
+            played=played(places, found),
             attempts=len(found),
             tasks=len({one.task.id for one in found}),
             solved=sum(bool(one.success) for one in found),
@@ -139,11 +147,17 @@ class Summary(Wire):
     def next_command(self) -> str:
         """What to do with the result."""
         if self.interrupted:
-            return f"lamarck train {self.kind} --resume --out {self.out}"
+            return shlex.join(["lamarck", "train", self.kind, "--resume", "--out", self.out])
         taskset = max(self.data.tasksets, key=lambda name: self.data.tasksets[name], default="household")
-        model = self.model if self.model.startswith("embedded") else f"embedded:{self.model}"
-        split = HELD_OUT.get(taskset, "test")
-        return f"lamarck eval --taskset {taskset} --split {split} --model {model} --adapter {self.best_folder}"
+        split, before = HELD_OUT.get(taskset, "test"), self.data.played
+        named = self.model == "embedded" or self.model.startswith("embedded:")
+        return shlex.join(
+            [
+                *("lamarck", "eval", "--taskset", taskset if before is None else before.taskset, "--split", split),
+                *([] if before is None else before.flags),
+                *("--model", self.model if named else f"embedded:{self.model}", "--adapter", str(self.best_folder)),
+            ]
+        )
 
     @classmethod
     def read(cls, path: Path) -> Summary:

@@ -45,7 +45,8 @@ def text_segments(step: Step, tokenizer: Tokenizer) -> list[Segment]:
 def answer(step: Step) -> Message | None:
     """Return a step's last answer as a message: its words (or else its action) and the tools it called.
 
-    Calls of earlier rounds are not part of it, and neither are those it made while it acted, which were not run.
+    The call it acted by is its last. Calls of earlier rounds are not part of it, and neither are those it made beside
+    the acting one, which were not run.
     """
     before = {ident for entry in step.rounds for ident in entry.calls}
     calls = tuple(
@@ -53,6 +54,7 @@ def answer(step: Step) -> Message | None:
         for call in step.tool_calls
         if call.ran and call.id not in before
     )
+    calls += (step.act,) if step.act is not None else ()
     text = step.completion or ("" if calls else step.action or "")
     if not step.messages or not (text or calls):
         return None

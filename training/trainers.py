@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..config_training import OptimizerConfig, TrainConfig
 from ..errors import TrainingError
 from .base import Base
 from .collate import Weighed
+from .curves import PROJECT
 from .examples import Judged, Pair
+from .objectives.named import objective_named
 from .output import TrainDirectory
+from .preferences import judged_config, loss_in_words, pair_config
 from .prepared import Prepared
 from .rows import Row
 from .summary import NOUNS
@@ -63,27 +65,25 @@ def fit(kind: str, optimizer: OptimizerConfig, rows: int) -> Fit:
     return Fit(batch, accumulate, tuple(notes))
 
 
+def remarks(config: TrainConfig, fitted: Fit, rows: int) -> tuple[str, ...]:
+    """Return what is worth knowing of how so many rows will be trained on."""
+    each, found = fitted.batch * fitted.accumulate, list(fitted.notes)
+    if config.kind == "grpo" and (over := rows % each):
+        once = config.optimizer.max_steps is None and config.optimizer.epochs <= 1
+        found.append(
+            f"{over} of {rows} rows fill no update of {each}: "
+            + ("they are never seen" if once else "each epoch leaves out as many, others each time")
+        )
+    if config.kind == "grpo" and config.grpo.ratio == "sequence" and config.grpo.loss == "dapo":
+        found.append("with one ratio per row, loss dapo counts rows by their length; GSPO's own loss is grpo")
+    if config.kind in ("dpo", "kto"):
+        found.append(f"loss {loss_in_words(config)}")
+    return tuple(found)
+
+
 def rate(config: TrainConfig) -> float:
     """Return the learning rate: what is set, or the kind's own."""
     return config.optimizer.learning_rate or RATES[config.kind]
-
-
-def tokens_of(example: Row | Weighed | Pair | Judged) -> int:
-    """Return how many tokens of an example go through the model."""
-    if isinstance(example, Pair):
-        return 2 * len(example.prompt_ids) + len(example.chosen_ids) + len(example.rejected_ids)
-    row = example.row if isinstance(example, Weighed) else example
-    return len(row.prompt_ids) + len(row.completion_ids)
-
-
-def identity(examples: Sequence[Any]) -> dict[str, Any]:
-    """Return what names examples: how many, of how many tokens, and a hash of those in order."""
-    digest = hashlib.sha256()
-    for one in examples:
-        for ids in _ids(one):
-            digest.update(len(ids).to_bytes(4, "little"))
-            digest.update(array("q", ids).tobytes())
-    return {"rows": len(examples), "tokens": sum(map(tokens_of, examples)), "id": digest.hexdigest()[:32]}
 
 
 def trainer_for(
@@ -108,6 +108,23 @@ def trainer_for(
     return TRAINERS[config.kind](config, prepared, _settings(config, directory, fitted, prepared), given)
 
 
+def reached(trainer: Any, checkpoint: Path) -> bool:
+    """Say whether a checkpoint is that of the last update; then the trainer takes its state, and the model its weights.
+
+    transformers looks whether it is at the end only behind an update, and would make one more.
+    """
+    from transformers import TrainerState
+
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    *_, planned = trainer.set_initial_training_values(trainer.args, trainer.get_train_dataloader())
+    if state.global_step < planned:
+        return False
+    state.max_steps = planned
+    trainer.state = state
+    trainer.model.load_adapter(str(checkpoint), "default", is_trainable=True)
+    return True
+
+
 def _sft(config: TrainConfig, prepared: Prepared[Row], settings: dict[str, Any], given: dict[str, Any]) -> Any:
     from trl import SFTConfig
 
@@ -117,20 +134,15 @@ def _sft(config: TrainConfig, prepared: Prepared[Row], settings: dict[str, Any],
 
 
 def _dpo(config: TrainConfig, prepared: Prepared[Pair], settings: dict[str, Any], given: dict[str, Any]) -> Any:
-    from trl import DPOConfig
-
     from .offline import PairTrainer
 
-    args = DPOConfig(max_length=None, beta=config.beta, **settings)
-    return PairTrainer(pairs=prepared.train, args=args, **given)
+    return PairTrainer(pairs=prepared.train, args=pair_config(config, **settings), **given)
 
 
 def _kto(config: TrainConfig, prepared: Prepared[Judged], settings: dict[str, Any], given: dict[str, Any]) -> Any:
-    from trl import KTOConfig
-
     from .offline import JudgedTrainer
 
-    args = KTOConfig(max_length=None, beta=config.beta, **settings)
+    args = judged_config(config, prepared.train, **settings)
     # KTO takes its batches in order; siblings stand together, and good and bad ones should meet.
     mixed = random.Random(config.seed).sample(prepared.train, len(prepared.train))
     return JudgedTrainer(judged=mixed, args=args, **given)
@@ -157,6 +169,8 @@ def _grpo(config: TrainConfig, prepared: Prepared[Weighed], settings: dict[str, 
     )
     if wanted.loss in TWO_SIDED and any(one.row.stripped for one in prepared.train):
         given["clip_stripped"] = wanted.clip_stripped
+    if wanted.objective is not None:
+        given["objective"] = objective_named(wanted.objective, wanted.objective_options)
     notify = given.pop("notify", None)
     if wanted.packing:
         from .packed_trainer import PackedRowTrainer
@@ -183,7 +197,6 @@ def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, prepa
     import torch
 
     wanted, evaluate = config.optimizer, bool(prepared.validate)
-    reporters = [name for name in config.report_to if name != "tensorboard"]
     return {
         "output_dir": str(directory.checkpoints),
         "per_device_train_batch_size": fitted.batch,
@@ -210,13 +223,7 @@ def _settings(config: TrainConfig, directory: TrainDirectory, fitted: Fit, prepa
         "logging_nan_inf_filter": False,  # a loss that is no number ends training
         "disable_tqdm": True,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": reporters or "none",
+        "report_to": "none",  # `curves` brings the callbacks
+        "project": PROJECT,
         "run_name": directory.path.name,
     }
-
-
-def _ids(example: Any) -> tuple[tuple[int, ...], ...]:
-    if isinstance(example, Pair):
-        return example.prompt_ids, example.chosen_ids, example.rejected_ids
-    row = example.row if isinstance(example, Weighed) else example
-    return row.prompt_ids, row.completion_ids

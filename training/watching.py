@@ -11,6 +11,7 @@ NAMES = {
     "loss": "loss",
     "reward": "reward",
     "rewards/margins": "margin",
+    "rewards/accuracies": "accuracy",
     "kl_on_record": "KL",
     "kl": "KL",
     "entropy": "entropy",
@@ -22,7 +23,8 @@ NAMES = {
     "eval_loss": "held-out loss",
 }
 """TRL's name of a figure, and ours. The divergence is that from the reference where there is one, else that
-from the policy on record."""
+from the policy on record; for dpo, which logs none, see `drift`. The accuracy is the share of pairs whose better answer
+gained more."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,37 @@ class Unwatched:
         return False
 
 
-def named(logs: Mapping[str, object]) -> dict[str, float]:
-    """Return the figures of a line of TRL's log that are shown, by our names."""
+def drift(logs: Mapping[str, object], beta: float) -> float | None:
+    """Return how far a policy is from its reference on the answers of pairs, in nats per answer.
+
+    DPO's rewards are beta * log(pi / ref) of a whole answer (Rafailov et al. 2023, eq. 5 without the partition
+    function), so that their mean over chosen and rejected ones, divided by -beta, is the mean of log(ref / pi): the
+    plain estimator ("k1" in Schulman 2020) of KL(ref || pi), as far as the answers are the reference's own. It may be
+    below 0. Each pair counts with the best and the worst answer there was, which are not a fair draw.
+
+    Args:
+        logs: a line of TRL's log.
+        beta: the weight that TRL multiplied with.
+
+    Returns:
+        The estimate, or None where TRL logged no rewards.
+    """
+    both = [logs.get(f"rewards/{which}") for which in ("chosen", "rejected")]
+    known = [float(value) for value in both if isinstance(value, int | float)]
+    return -sum(known) / 2 / beta if len(known) == 2 else None
+
+
+def named(logs: Mapping[str, object], beta: float | None = None) -> dict[str, float]:
+    """Return the figures of a line of TRL's log that are shown, by our names.
+
+    Args:
+        logs: the line.
+        beta: that of dpo, whose divergence is estimated from its rewards.
+    """
     out = {}
     for key, name in NAMES.items():
         value = logs.get(key)
         if isinstance(value, int | float) and not math.isnan(value):
             out[name] = float(value)
-    return out
+    far = None if beta is None or "KL" in out else drift(logs, beta)
+    return out if far is None or math.isnan(far) else out | {"KL": far}

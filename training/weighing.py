@@ -60,7 +60,7 @@ def weigh(
     own = [one.row for one in prepared.train if _own(one.row, now) and one.row.on_record]
     figures: dict[str, float] = {}
     if own:
-        found = agreement(own[:: max(1, len(own) // COMPARED)][:COMPARED], now, score)
+        found = agreement(spread(own), now, score)
         watch.say(found.sentence())
         check(found, config.grpo.agreement)
         figures = {
@@ -76,6 +76,12 @@ def weigh(
     left_out = Counter(prepared.left_out) + Counter(train.left_out)
     done = replace(prepared, train=tuple(train.rows), validate=tuple(held.rows), left_out=dict(left_out))
     return Weighing(done, figures | _shown(train))
+
+
+def spread(rows: Sequence[Row]) -> list[Row]:
+    """Return `COMPARED` rows at most, from the first to near the last at even distances."""
+    count = min(COMPARED, len(rows))
+    return [rows[n * len(rows) // count] for n in range(count)]
 
 
 def _own(row: Row, now: str) -> bool:

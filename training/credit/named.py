@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import ConfigError, TrainingError, boundary
-from ..guests import guest
+from ..guests import guest, plugin, there_are
 from .batch import ReinforcePlusPlus
 from .episode import Advantages, Credit, Episode
 from .table import estimators
@@ -21,6 +21,8 @@ ALIASES = {"reinforce++": "reinforce_pp", "hae": "hierarchical"}
 COMPARE = frozenset({"grpo", "dr_grpo", "rloo", "gigpo", "gigpo_std", "hierarchical", "attribution"})
 """Estimators whose baseline is the group: an attempt without siblings, or with siblings that all got the same, has no
 advantage but that of states it was in twice."""
+GROUP = "lamarck.credits"
+"""Entry points by which a package names estimators of its own."""
 SHARES = frozenset({"gamma", "lam"})
 """Options from 0 to 1."""
 
@@ -51,19 +53,22 @@ NEEDS = {
 
 
 def credit_named(name: str, options: Mapping[str, Any] | None = None) -> Credit:
-    """Make the estimator called `name` (one of ours, or `module:name`) with `options` as keywords.
+    """Make the estimator called `name` with `options` as keywords: one of ours, `module:name`, or a
+    name that a package gives in the entry points `lamarck.credits`.
 
     Raises:
         ConfigError: there is none of that name, or it does not take these options.
     """
     given = dict(options or {})
     if ":" in name:
-        return _guest(name, given)
-    known = {credit.name: credit for credit in estimators()}
-    found: Any = known.get(ALIASES.get(name, name))
+        return _guest(name, given, guest(name, "grpo.credit"))
+    ours = {credit.name: credit for credit in estimators()}
+    found: Any = ours.get(ALIASES.get(name, name))
+    if found is None and (factory := plugin(name, GROUP, "grpo.credit")) is not None:
+        return _guest(name, given, factory)
     if found is None:
         raise ConfigError(
-            f"grpo.credit is {name!r}; there are: {', '.join([*known, *ALIASES])}.",
+            f"grpo.credit is {name!r}; there are: {there_are([*ours, *ALIASES], GROUP)}.",
             hint="An estimator of your own is named as module:Class.",
         )
     fields = [field.name for field in dataclasses.fields(found) if field.name != "name"]
@@ -91,7 +96,7 @@ def advantages_by(name: str, credit: Credit, groups: Sequence[Sequence[Episode]]
     Raises:
         TrainingError: an episode lacks what the estimator needs, it fails, or it gives too few numbers or too many.
     """
-    with boundary(TrainingError, f"grpo.credit {name} failed") if ":" in name else nullcontext():
+    with nullcontext() if _ours(name) else boundary(TrainingError, f"grpo.credit {name} failed"):
         found = credit.advantages(groups)
         given = [[len(values) for values in group] for group in found]
     wanted = [[len(one.rewards) for one in group] for group in groups]
@@ -101,6 +106,10 @@ def advantages_by(name: str, credit: Credit, groups: Sequence[Sequence[Episode]]
             hint="It returns one number per step, for each episode of each group.",
         )
     return found
+
+
+def _ours(name: str) -> bool:
+    return name in ALIASES or name in {credit.name for credit in estimators()}
 
 
 def _many(shape: Sequence[Sequence[int]]) -> str:
@@ -123,8 +132,7 @@ def _check(name: str, key: str, value: Any, fields: list[str]) -> None:
         raise ConfigError(f"grpo.credit_options.eps is {value}; it is above 0, so that nothing is divided by 0.")
 
 
-def _guest(name: str, options: dict[str, Any]) -> Credit:
-    factory = guest(name, "grpo.credit")
+def _guest(name: str, options: dict[str, Any], factory: Any) -> Credit:
     try:
         made: Credit = factory(**options)
     except TypeError as error:

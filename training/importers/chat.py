@@ -4,6 +4,9 @@ Every assistant message is a step, with the messages before it as its prompt; th
 for what is not to be learned) and those with nothing before them are context only. Keys beside `messages`, all
 optional: `id`, `task` (its id), `goal`, `environment`, `split`, `category`, `group`, `reward`, `score` (0 to 1),
 `success`, `model`; a message may have a `reward` of its own. Chats about the same task are one group.
+
+A call of `act` or `submit`, by which the protocol `tools` acts, is the action of its step; where a chat acts so,
+answers that call other tools only are rounds of the step that they lead to.
 """
 
 from __future__ import annotations
@@ -15,12 +18,14 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ...core import Message, Origin, Role, Step, Task, ToolCall, Trajectory, content_id
+from ...core import Message, Origin, Role, Round, Step, Task, ToolCall, Trajectory, content_id
 from .importer import Entry, Given, entry_id
 
 NAME = "chat"
 ROLES: Mapping[str, Role] = {"developer": "system", "function": "tool"}
 """What OpenAI calls otherwise now or called otherwise before."""
+ACTING: Mapping[str, str] = {"act": "action", "submit": "answer"}
+"""Tools by which a model acts, and the argument that holds the command."""
 
 
 class _Function(Entry):
@@ -125,19 +130,54 @@ def _reward(chat: _Chat, success: bool | None, of_steps: list[float | None]) -> 
 
 def _steps(chat: _Chat, talk: list[Message], learned: list[int], reward: float) -> Iterator[Step]:
     whole = all(chat.messages[at].reward is None for at in learned)
-    for index, at in enumerate(learned):
-        said, last = talk[at], index == len(learned) - 1
+    groups = _rounds(talk, learned)
+    for index, (*asked, at) in enumerate(groups):
+        said, last = talk[at], index == len(groups) - 1
+        start = min([*asked, at])
+        act = next((call for call in said.tool_calls if _command(call) is not None), None)
+        calls = [
+            _answered(call, talk[place + 1 :])
+            for place in (*asked, at)
+            for call in talk[place].tool_calls
+            if call is not act
+        ]
+        own = math.fsum(chat.messages[place].reward or 0.0 for place in (*asked, at))
         yield Step(
             index=index,
-            observation=_last_words(talk[:at]),
+            observation=_last_words(talk[:start]),
             messages=tuple(talk[:at]),
             completion=said.content,
-            action=None if said.tool_calls else said.content,
-            tool_calls=tuple(_answered(call, talk[at + 1 :]) for call in said.tool_calls),
-            reward=(reward if last else 0.0) if whole else chat.messages[at].reward or 0.0,
+            action=_command(act) if act is not None else None if said.tool_calls else said.content,
+            act=act,
+            tool_calls=tuple(calls),
+            rounds=tuple(
+                Round(completion=talk[place].content, calls=tuple(call.id for call in talk[place].tool_calls))
+                for place in asked
+            ),
+            reward=(reward if last else 0.0) if whole else own,
             terminated=last,
             model=chat.model,
         )
+
+
+def _rounds(talk: list[Message], learned: list[int]) -> list[list[int]]:
+    """Return where the answers of each step stand: the one that acts, behind those that asked for tools before it."""
+    acting = {at for at in learned if any(_command(call) is not None for call in talk[at].tool_calls)}
+    groups: list[list[int]] = []
+    for at in learned:
+        before = groups[-1][-1] if acting and groups else at
+        asked = before not in acting and talk[before].tool_calls
+        if before < at and asked and all(message.role == "tool" for message in talk[before + 1 : at]):
+            groups[-1].append(at)
+        else:
+            groups.append([at])
+    return groups
+
+
+def _command(call: ToolCall) -> str | None:
+    """Return the command of a call that acts, or None for other calls."""
+    found = call.arguments.get(ACTING.get(call.name, "")) if isinstance(call.arguments, dict) else None
+    return found if isinstance(found, str) else None
 
 
 def _talk(messages: tuple[_Said, ...]) -> list[Message]:

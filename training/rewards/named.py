@@ -12,7 +12,7 @@ from pydantic import ConfigDict, ValidationError, validate_call
 
 from ...core import ToolCall, Trajectory
 from ...errors import ConfigError, LamarckError, TrainingError, boundary
-from ..guests import guest
+from ..guests import guest, plugin, there_are
 from . import episode, noisy, shaping, tool_use
 from .progress import progress_steps
 from .reward import RewardFunction, Rewards, checked, of_trajectory
@@ -20,6 +20,8 @@ from .reward import RewardFunction, Rewards, checked, of_trajectory
 StepRewards = Callable[[Trajectory], tuple[float, ...] | None]
 """Returns the reward of each step, (T,), or None where it does not apply."""
 
+GROUP = "lamarck.rewards"
+"""Entry points by which a package names rewards of its own."""
 LARGEST = 1e100
 """Of a step; deviations square it."""
 
@@ -48,7 +50,8 @@ def parts(weights: Mapping[str, float], options: Mapping[str, Mapping[str, Any]]
     """Return the rewards that a configuration names.
 
     Args:
-        weights: name (one of ours, or `module:name` with the signature of TRL's reward functions) to weight.
+        weights: name to weight. A name is one of ours or, with the signature of TRL's reward functions, `module:name`
+            or what a package gives in the entry points `lamarck.rewards`.
         options: name to keyword arguments.
 
     Raises:
@@ -241,8 +244,10 @@ def _called(make: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 def _made(name: str, options: dict[str, Any]) -> StepRewards:
-    if ":" in name:
-        function = guest(name, "grpo.rewards")
+    function = guest(name, "grpo.rewards") if ":" in name else None
+    if function is None and name not in REWARDS:
+        function = plugin(name, GROUP, "grpo.rewards")
+    if function is not None:
         if options:
             raise ConfigError(f"grpo.reward_options.{name}: a function of your own takes no options.")
         if not callable(function) or inspect.iscoroutinefunction(function):
@@ -252,7 +257,7 @@ def _made(name: str, options: dict[str, Any]) -> StepRewards:
         return at_the_end(_own(name, function))
     if name not in REWARDS:
         raise ConfigError(
-            f"grpo.rewards names {name!r}; there are: {', '.join(REWARDS)}.",
+            f"grpo.rewards names {name!r}; there are: {there_are(REWARDS, GROUP)}.",
             hint="A function of your own is named as module:name.",
         )
     try:
