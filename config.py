@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue
 from .config_memory import MemoryConfig
 from .config_tools import SandboxConfig, ToolsConfig
 from .config_tree import Tree
+from .config_verify import VerifyConfig
 from .config_vllm import VllmConfig
 from .section import Section
 
@@ -116,9 +117,10 @@ class CollectConfig(Section):
 class RepairConfig(Section):
     """What happens after a failed attempt."""
 
-    by: Literal["none", "reflexion"] = "none"
-    """Leave it, or let the model write down what went wrong and try the same task again (Shinn et al. 2023). Whether
-    an attempt failed is said by the environment, so the outcome is seen between trials."""
+    by: Literal["none", "reflexion", "verifier"] = "none"
+    """Leave it; or let the model write down what went wrong and try the same task again (Shinn et al. 2023), where
+    whether an attempt failed is said by the environment, so the outcome is seen between trials; or try again with the
+    critique of the verifier (`verify.by`) where its verdict asks for it (`verify.gate`)."""
     trials: int = Field(default=3, ge=1)
     """Trials at one task at most, the first one counted."""
     keep: int = Field(default=3, ge=1)
@@ -135,10 +137,14 @@ class RunConfig(Tree):
     solver: SolverConfig = SolverConfig()
     collect: CollectConfig = CollectConfig()
     repair: RepairConfig = RepairConfig()
+    verify: VerifyConfig = VerifyConfig()
     memory: MemoryConfig = MemoryConfig()
     tools: ToolsConfig = ToolsConfig()
     sandbox: SandboxConfig = SandboxConfig()
     store: str | None = None
     """URL of the store; None keeps `store.db` in the run directory."""
+    release: str | None = None
+    """Play exactly this release: `HOME`, whose head it is, or `HOME@ID`. It brings model, adapter, memory, tools and
+    prompts of its own."""
     baseline: str | None = None
     """Name of the baseline that these settings are (`lamarck baselines`); None where they are one's own."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STORE_SCHEMA = 3
+STORE_SCHEMA = 4
 """Version of the tables below. A change that older code cannot read raises it and adds a step to `MIGRATIONS`."""
 
 METADATA = sa.MetaData()
@@ -168,5 +168,32 @@ TOOL_LOG = sa.Table(
 A call of a trajectory brings an event about at most once; `call_id` is missing where no call did.
 """
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: (), 2: ()}
+PROMOTIONS = sa.Table(
+    "promotions",
+    METADATA,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("release_id", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("report_id", sa.Text, unique=True),
+    sa.Column("before", sa.Text),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("at", sa.Float, nullable=False),
+)
+"""Append-only: which release was made the head, and by what. The last row is the head; a report is used once."""
+
+GATE_REPORTS = sa.Table(
+    "gate_reports",
+    METADATA,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("candidate", sa.Text, nullable=False),
+    sa.Column("incumbent", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("held_out", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Float, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Index("gate_reports_by_candidate", "candidate"),
+)
+"""Every decision of a gate, by content; never changed."""
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: (), 2: (), 3: ()}
 """From a schema version to the statements that lead to the next one; tables that are new are made anyway."""

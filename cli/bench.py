@@ -213,6 +213,32 @@ def train(
     _print("train", figures, as_json)
 
 
+@app.command()
+def gate(
+    generations: Annotated[int, typer.Option(min=1, help="Of each history.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of tasks and luck.")] = 0,
+    as_json: o.Json = False,
+) -> None:
+    """What the gate lets through, over simulated generations of candidates whose worth is known."""
+    from ..evals.gate_simulation import bench_gate
+
+    with bars(as_json) as progress:
+        found = bench_gate(generations, seed=seed, progress=progress)
+    if as_json:
+        print_json({"bench": "gate", "histories": found})
+        return
+    columns = ("n", "promoted", "refused", "episodes", "looks", "McNemar once", "careless")
+    for label, figures in found.items():
+        wrong = f"{figures['wrong']} of {figures['promoted']} promotions wrong"
+        table = Table("candidate", *columns, title=f"{label}: {wrong}", title_justify="left")
+        for name, row in figures["kinds"].items():
+            shares = [f"{100 * row[key]:.1f} %" for key in ("promoted", "refused")]
+            means = [f"{row['episodes']:,.0f}", f"{row['looks']:.1f}"]
+            tests = [f"{100 * row[key]:.1f} %" for key in ("mcnemar_once", "mcnemar_careless")]
+            table.add_row(name, str(row["generations"]), *shares, *means, *tests)
+        console().print(table)
+
+
 @contextlib.contextmanager
 def bars(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
     """Show how far a benchmark is, one bar that changes its label."""

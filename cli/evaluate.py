@@ -45,6 +45,7 @@ def evaluate(
     memory: o.Memory = None,
     memory_mode: o.MemoryMode = None,
     baseline: o.Baseline = None,
+    release: o.Release = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -85,6 +86,7 @@ def evaluate(
         memory_mode or ("read" if memory is not None and not resume else None),
         baseline,
         adapter,
+        release,
     )
     asked = Asked(k=_ks(k), window=window, seen=tuple(seen or ()), max_infrastructure=max_infrastructure)
     repeated: Evaluation | None = None

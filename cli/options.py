@@ -49,6 +49,10 @@ MemoryMode = Annotated[str | None, typer.Option(help="off, read (frozen) or lear
 Baseline = Annotated[
     str | None, typer.Option(help="A baseline by its name, e.g. react; `lamarck baselines` lists them.")
 ]
+Release = Annotated[
+    str | None,
+    typer.Option("--release", help="Play exactly this release: HOME (its head) or HOME@ID; see `lamarck release`."),
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Run directory; made up from the time if not given.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
@@ -76,9 +80,12 @@ class Flags:
     memory_mode: str | None = None
     baseline: str | None = None
     adapter: str | None = None
+    release: str | None = None
 
     def resolve(self, base: Path | None = None) -> RunConfig:
         """Return the configuration: `base` or the file, then the baseline, then --set, then the flags.
+
+        With a release, all that it decides is the release's; setting it otherwise is refused.
 
         A run that is resumed (`base`) has its baseline's settings already, as changed when it was started.
 
@@ -105,9 +112,17 @@ class Flags:
             "collect.seed": self.seed,
             "memory.path": self.memory,
             "memory.mode": self.memory_mode,
+            "release": self.release,
         }
         overrides |= {key: value for key, value in named.items() if value is not None}
         config = RunConfig.load(self.config or base, overrides)
+        if config.release is not None:
+            # Imported here: few runs are of a release, and this opens a database.
+            from .release_play import same_release, with_release
+
+            if base is not None and self.release is not None:
+                same_release(base, self.release)
+            config = with_release(config)
         if config.baseline is not None:
             baseline(config.baseline).check(config)
         return config

@@ -37,6 +37,7 @@ def run(
     memory: o.Memory = None,
     memory_mode: o.MemoryMode = None,
     baseline: o.Baseline = None,
+    release: o.Release = None,
     settings: o.Set = None,
     out: o.Out = None,
     resume: o.Resume = False,
@@ -65,6 +66,7 @@ def run(
         memory_mode or ("learn" if memory is not None and not resume else None),
         baseline,
         adapter,
+        release,
     )
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
@@ -111,8 +113,10 @@ def play(
         LamarckError: something is missing or wrong.
     """
     # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
+    from .release_play import check_release
     from .wire import collect
 
+    check_release(config)
     directory.create(config, resume=resume)
     with directory.lock(), directory.logging(), Store.open(directory.store_url(config)) as store:
         with Watch(f"{config.taskset.name}/{config.taskset.split} {label(config)}", quiet=quiet) as watch:

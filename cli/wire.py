@@ -14,7 +14,7 @@ from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
 from ..agent.events import Event, RunResult
 from ..agent.expert import ExpertLLM
 from ..agent.hooks import Hooks
-from ..agent.llms import build_llm
+from ..agent.llms import VLLM, build_llm, same_model
 from ..agent.prompting import Prompts
 from ..agent.reflexion import Reflexion
 from ..agent.remember import Remembering
@@ -33,9 +33,11 @@ from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
 from ..store import Store
 from ..wheels import Notify
+from .release_play import played, shelved
 from .wire_made import Making
 from .wire_release import release_of
 from .wire_tools import budget_of, open_tools
+from .wire_verify import verifying, worlds
 
 
 @dataclass
@@ -56,8 +58,9 @@ async def wired(
     on_event: Callable[[Event], None],
     notify: Notify | None = None,
     described: Described | None = None,
+    llm: LLM | None = None,
 ) -> AsyncIterator[Wired]:
-    """Open everything a run needs, and close it again.
+    """Open everything a run needs, and close it again; a model that is handed in is left open.
 
     Raises:
         LamarckError: something is missing or wrong; nothing was played then.
@@ -66,8 +69,9 @@ async def wired(
     tasks = select(taskset, config.taskset)
     async with AsyncExitStack() as stack:
         logs = directory.path / "logs"
-        llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify, logs)
-        stack.push_async_callback(llm.close)
+        if llm is None:
+            llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify, logs)
+            stack.push_async_callback(llm.close)
         if isinstance(llm, VllmLLM):
             await llm.start()  # a server that does not come up is said once, not in each episode
         prompts = Prompts(config.solver.prompts)
@@ -81,16 +85,19 @@ async def wired(
             timeout_s=config.collect.environment_timeout_s,
         )
         stack.push_async_callback(pool.close)
+        pool, shown = worlds(config, directory.path, pool, tasks, stack)
         replay = Replay(config, llm, pool, prompts)
         home = memory.store if memory is not None else store
         making = Making(home, directory.run_id, frozen=config.memory.mode == "read", replay=replay.solved)
+        making = shelved(config, making, memory, store)
         tools = await open_tools(config, stack, making)
         hooks = replace(hooks, tools=tools, budget=budget_of(config), submit="submit" in config.tools.builtin)
         if config.repair.by == "reflexion":
             model = config.model
             sampling = Sampling(temperature=model.temperature, top_p=model.top_p, seed=config.collect.seed)
             hooks = Reflexion(llm, prompts, store, config.repair, sampling).hooks(hooks)
-        release = release_of(config, llm, prompts, memory, directory.path)
+        hooks = await verifying(config, store, llm, tools, hooks, stack)
+        release = played(config, release_of(config, llm, prompts, memory, directory.path), memory)
         store.put_release(release)
         evaluation = Evaluation.of(config, taskset, tasks, release)
         record(directory.path, evaluation)
@@ -110,7 +117,7 @@ async def wired(
             release_id=release.id,
             on_event=on_event,
         )
-        yield Wired(runner, tasks, release, replay)
+        yield Wired(runner, shown, release, replay)
 
 
 async def remembering(
@@ -126,7 +133,9 @@ async def remembering(
     # Weights that cannot be had and keys that are missing are said before the first episode, not in each.
     await asyncio.to_thread(memory.embedder.embed, ["ready?"])
     distiller = await build_distiller(config, llm, prompts, memory, stack)
-    return Remembering(memory, prompts, store, distiller=distiller, learning=config.memory.mode == "learn").hooks()
+    mode = config.memory.mode
+    remembering = Remembering(memory, prompts, store, distiller=distiller, learning=mode != "read")
+    return remembering.hooks(learn=mode == "learn")
 
 
 def open_memory(config: MemoryConfig, folder: Path, notify: Notify | None) -> Memory | None:
@@ -150,12 +159,19 @@ async def build_distiller(
     if distil.by == "script":
         return ScriptDistiller(distil)
     model = llm
-    if distil.model is not None:
+    if distil.model is not None and not _shared(distil.model, config.model.name):
         other = {"name": distil.model} | ({"adapter": None} if distil.model != config.model.name else {})
         model = build_llm(config.model.model_copy(update=other))
         stack.push_async_callback(model.close)
     memory.same = llm_same(model, prompts)
     return LLMDistiller(model, prompts, distil)
+
+
+def _shared(wanted: str, playing: str) -> bool:
+    """Say whether the model that plays is the one that is wanted: a second one would start a server of its own."""
+    if wanted == playing:
+        return not wanted.startswith("scripted:")  # each reads its script from the beginning
+    return wanted.startswith(VLLM) and playing.startswith(VLLM) and same_model(wanted, playing)
 
 
 async def collect(
@@ -165,9 +181,10 @@ async def collect(
     on_event: Callable[[Event], None],
     notify: Notify | None = None,
     described: Described | None = None,
+    llm: LLM | None = None,
 ) -> RunResult:
     """Play all tasks of a run; Ctrl-C stops it cleanly."""
-    async with wired(config, directory, store, on_event, notify, described) as parts:
+    async with wired(config, directory, store, on_event, notify, described, llm) as parts:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)

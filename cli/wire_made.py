@@ -45,6 +45,8 @@ class Making:
     """Use what is there, and make nothing."""
     replay: Solved | None = None
     """Plays a task anew."""
+    upto: int | None = None
+    """Use what the log had up to there; None takes what it has when the run starts."""
 
 
 def made_tools(
@@ -60,7 +62,7 @@ def made_tools(
         around: gives the hooks of a replay with one more tool.
     """
     log = ToolLog(making.store)
-    upto = log.shelf().seq if making.frozen else None
+    upto = (log.shelf().seq if making.upto is None else making.upto) if making.frozen else None
     settings = MadeSettings(rules=Rules(reserved=RESERVED | taken), upto=upto)
 
     def made(lease: Leased, task: Task, trajectory_id: str) -> Toolset:

@@ -255,7 +255,11 @@ def test_a_newer_schema_is_refused(url):
 
 @pytest.mark.parametrize(
     ("schema", "missing"),
-    [(1, ("items", "item_log", "vectors", "memory", "memory_snapshots", "tool_log")), (2, ("tool_log",))],
+    [
+        (1, ("items", "item_log", "vectors", "memory", "memory_snapshots", "tool_log", "promotions", "gate_reports")),
+        (2, ("tool_log", "promotions", "gate_reports")),
+        (3, ("promotions", "gate_reports")),
+    ],
 )
 def test_an_older_store_is_brought_up_to_date(url, schema, missing):
     with Store.open(url) as store:
@@ -269,6 +273,7 @@ def test_an_older_store_is_brought_up_to_date(url, schema, missing):
         assert store.counts() == before
         assert store.select("SELECT value FROM meta WHERE key = ?", ["schema"]) == [(str(STORE_SCHEMA),)]
         assert store.select("SELECT count(*) FROM items") == store.select("SELECT count(*) FROM tool_log") == [(0,)]
+        assert store.select("SELECT count(*) FROM promotions, gate_reports") == [(0,)]
         with pytest.raises(StoreError, match=r"reading: .*nowhere"):
             store.select("SELECT 1 FROM nowhere")
 

@@ -123,7 +123,7 @@ def overlap(path: Path, tasks: Mapping[str, Task]) -> Overlap:
         ConfigError: there is no store.
         StoreError: it cannot be read.
     """
-    with Store.open(_store_of(path), create=False) as store:
+    with Store.open(store_of(path), create=False) as store:
         known = store.tasks()
         items = [Item.model_validate_json(row[0]) for row in store.select("SELECT body FROM items")]
     ids = {task.id for task in known}
@@ -139,7 +139,12 @@ def overlap(path: Path, tasks: Mapping[str, Task]) -> Overlap:
     )
 
 
-def _store_of(path: Path) -> str:
+def store_of(path: Path) -> str:
+    """Return where the store of a run, a memory or a folder with a store is.
+
+    Raises:
+        ConfigError: there is none.
+    """
     directory = RunDirectory(path)
     if directory.exists():
         return directory.store_url(directory.load_config())

@@ -15,6 +15,7 @@ PLACES = frozenset(
         "memory.store",
         "model.adapter",
         "model.api_base",
+        "release",
         "sandbox.url",
         "solver.prompts",
         "store",

@@ -1,0 +1,155 @@
+"""`lamarck evolve`: generation after generation, what made the agent better is kept and the rest is not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ..config_evolve import EvolveConfig
+from ..config_tree import parse_assignment
+from ..errors import ConfigError
+from ..locks import FileLock
+from . import options as o
+from .tables import console, print_json
+
+if TYPE_CHECKING:
+    from ..agent.evolution.generation import Generation
+    from .evolving.home import Home
+
+
+def evolve(
+    taskset: o.TasksetName = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the evolution.")] = None,
+    generations: Annotated[int | None, typer.Option("--generations", "-g", help="How many there are to be.")] = None,
+    tasks: Annotated[int | None, typer.Option(help="Tasks per generation.")] = None,
+    samples: o.Samples = None,
+    split: Annotated[
+        str | None, typer.Option(help="Split that is played and learned from; train if not given.")
+    ] = None,
+    held_out: Annotated[
+        str | None, typer.Option(help="Split that the gate looks at; valid_unseen if not given.")
+    ] = None,
+    held_out_limit: Annotated[int | None, typer.Option(help="Use only its first so many tasks.")] = None,
+    data: o.Data = None,
+    model: o.ModelName = None,
+    protocol: o.Protocol = None,
+    max_steps: o.MaxSteps = None,
+    concurrency: o.Concurrency = None,
+    seed: o.Seed = None,
+    memory: Annotated[bool | None, typer.Option("--memory/--no-memory", help="Whether memory learns.")] = None,
+    weights: Annotated[bool | None, typer.Option("--weights/--no-weights", help="Whether weights are trained.")] = None,
+    gate: Annotated[bool | None, typer.Option("--gate/--no-gate", help="Without, nothing is ever promoted.")] = None,
+    grow: Annotated[str | None, typer.Option(help="Grow from the head, the latest candidate, or by clade.")] = None,
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; flags win over it.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", "-s", help="Any setting, e.g. --set gate.alpha=0.1. Repeatable.")
+    ] = None,
+    resume: o.Resume = False,
+    as_json: o.Json = False,
+    quiet: o.Quiet = False,
+) -> None:
+    """Play, learn, train and weigh, generation after generation; only what the gate lets through comes into force.
+
+    Ctrl-C stops it; `lamarck evolve --resume --out HOME` goes on, also after a crash or kill -9.
+    """
+    from .evolving.home import Home
+
+    if out is None:
+        raise ConfigError("--out is missing: where is the evolution to live?", hint="Give --out HOME.")
+    home = Home(out)
+    named: dict[str, Any] = {
+        "generations": generations, "propose.tasks": tasks, "run.collect.samples": samples,
+        "run.taskset.name": taskset, "run.taskset.split": split, "held_out.split": held_out,
+        "held_out.limit": held_out_limit, "run.taskset.options.data": data, "run.model.name": model,
+        "run.solver.protocol": protocol, "run.solver.max_steps": max_steps, "run.collect.concurrency": concurrency,
+        "run.collect.seed": seed, "learn.memory": memory, "learn.weights": weights, "gated": gate, "grow": grow,
+    }  # fmt: skip
+    overrides = dict(parse_assignment(text) for text in settings or [])
+    overrides |= {key: value for key, value in named.items() if value is not None}
+    wanted = EvolveConfig.load(config or (home.config_path if resume and home.exists() else None), overrides)
+    check(wanted)
+    records = run(wanted, home, resume=resume, quiet=quiet or as_json)
+    show(home, records, as_json)
+
+
+def check(config: EvolveConfig) -> None:
+    """Refuse settings that cannot go together, before anything is written.
+
+    Raises:
+        ConfigError: they cannot.
+    """
+    run = config.run
+    for name, value in (("run.memory.path", run.memory.path), ("run.model.adapter", run.model.adapter)):
+        if value is not None:
+            raise ConfigError(f"{name} is {value}, but each generation brings its own.", hint="Leave it out.")
+    if run.taskset.split == config.held_out.split:
+        raise ConfigError(
+            f"split {run.taskset.split} is both learned from and held out.", hint="Name another by --held-out."
+        )
+    if config.learn.weights and not run.model.name.startswith(("embedded", "vllm:")):
+        raise ConfigError(
+            f"the weights of {run.model.name} cannot be trained here.",
+            hint="Add --no-weights, or take --model embedded, embedded:FOLDER or vllm:FOLDER.",
+        )
+
+
+def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple[Generation, ...]:
+    """Go through the generations that are left.
+
+    Raises:
+        LamarckError: something is missing or wrong.
+    """
+    # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
+    from ..agent.evolution.graph import EvolutionContext, evolve
+    from ..releases import Releases
+    from .evolving.begin import begin
+    from .evolving.budget import Budget
+    from .evolving.phases import Evolving
+    from .evolving.watching import EvolutionWatch
+
+    going_on = resume and home.exists()
+    home.create(config, resume=going_on)
+    lock = FileLock(home.path / "lock")
+    if not lock.acquire(wait=False):
+        raise ConfigError(f"evolution {home.path} is in use by another process.", hint="Wait for it, or stop it.")
+    try:
+        with Releases.open(home.path, create=True) as releases:
+            begin(config, home, releases, quiet=quiet)
+            phases = Evolving(home, config, releases, quiet=quiet)
+            on = switched_on(config)
+            watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet)
+            budget = Budget(config.budget, phases.kept)
+            return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, budget.spent)))
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"Stopped. Go on with: lamarck evolve --resume --out {home.path}", markup=False)
+        raise typer.Exit(130) from None
+    finally:
+        lock.close()
+
+
+def switched_on(config: EvolveConfig) -> tuple[Any, ...]:
+    """Return the phases that these settings ask for."""
+    learn = config.learn
+    on = ["credit", "distil"] if learn.memory else []
+    return tuple(on + (["train"] if learn.weights else []) + (["gate"] if config.gated else []))
+
+
+def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
+    """Print what came of it."""
+    from ..releases import Releases
+    from .evolving.watching import table
+
+    with Releases.open(home.path) as releases:
+        head = releases.head()
+    if as_json:
+        plain = [one.model_dump(mode="json") for one in records]
+        print_json({"home": str(home.path), "head": head.id if head is not None else None, "generations": plain})
+        return
+    out = console()
+    out.print(table(records))
+    if head is not None:
+        out.print(f"In force: {head.id[:12]}. Play it with: lamarck run --release {home.path}", markup=False)

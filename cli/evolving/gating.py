@@ -1,0 +1,170 @@
+"""Weighing a candidate against the release in force, on games that nothing learned from."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from ...agent.evolution.generation import Figures, Generation, Ruling
+from ...agent.tasksets import load_taskset
+from ...config import RunConfig, TasksetConfig
+from ...config_evolve import EvolveConfig
+from ...core import Task
+from ...core_evolution import GateReport
+from ...evals.figures.compare import Side
+from ...evals.figures.outcomes import Sample
+from ...evals.figures.summary import infrastructure
+from ...evals.gate.decide import decide
+from ...evals.gate.evidence import Environment, Evidence
+from ...evals.gate.held_out import names_in, seen_in
+from ...evals.metrics import wilson
+from ...releases import Releases
+from ...rundir import RunDirectory
+from ..release_play import with_release
+from ..wire import select
+from .collecting import COLLECT
+from .home import Home, write
+from .playing import figures, played
+
+HELD_OUT = "held-out"
+MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
+"""Settings of the model that are this machine's, whatever is played."""
+REPORT = "gate.json"
+
+
+class Gating:
+    """The phases `gate` and `settle`.
+
+    Both releases play the same games, chunk by chunk, until the gate has decided or there are no more. What a release
+    has played is kept with the release: the one in force is not played again for each candidate.
+
+    Args:
+        home: of the evolution.
+        config: its settings.
+        releases: of the same home.
+        quiet: show failures only.
+    """
+
+    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
+        self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+
+    async def gate(self, now: Generation) -> Ruling:
+        """Play what is needed and decide; the report is stored before it is returned.
+
+        Raises:
+            LamarckError: the games cannot be played.
+        """
+        assert now.candidate is not None
+        file = self._home.generation(now.number) / REPORT
+        if not file.exists():
+            report = await self._report(now)
+            write(file, report.model_dump_json(indent=2) + "\n")
+        report = GateReport.model_validate_json(file.read_text(encoding="utf-8"))
+        self._releases.put_report(report)
+        return Ruling(report.decision, report.id, await self._figures(now, report))
+
+    async def settle(self, now: Generation) -> Figures:
+        """Promote the candidate if that was decided.
+
+        Raises:
+            LamarckError: the release in force was changed by someone else meanwhile.
+        """
+        # A report that was used has promoted already; what someone has rolled back since stays rolled back.
+        used = any(row.report_id == now.report for row in self._releases.log.rows())
+        if now.decision == "promote" and not used:
+            assert now.candidate is not None
+            self._releases.promote(now.candidate, now.report)
+        head = self._releases.head()
+        return {"head": head.id if head is not None else None}
+
+    async def _report(self, now: Generation) -> GateReport:
+        assert now.candidate is not None
+        spent = self._releases.log.reports()
+        others = [
+            await self._environment(now, f"other {number}", one, 0)
+            for number, one in enumerate(self._config.held_out.others, 1)
+        ]
+        seen, held = self._seen(), self._held_out()
+        chunk, most = self._config.held_out.chunk, len(_tasks(held))
+        for upto in range(chunk, most + chunk, chunk):
+            evidence = Evidence(
+                incumbent=now.head,
+                candidate=now.candidate,
+                held_out=await self._environment(now, HELD_OUT, held, min(upto, most)),
+                seen=seen,
+                others=others,
+            )
+            report = decide(evidence, self._config.gate, spent, created_at=round(time.time(), 3))
+            if report.decision != "not_yet":
+                break
+        return report
+
+    async def _figures(self, now: Generation, report: GateReport) -> Figures:
+        """Return what a record says of a decision: the success of both on the games that were looked at."""
+        assert now.candidate is not None
+        held = self._held_out()
+        tasks = _tasks(held)[: len(report.looked_at.get(HELD_OUT, {}))]
+        sides = {"incumbent": now.head, "candidate": now.candidate}
+        found = {name: await self.side(ident, name, HELD_OUT, held, tasks) for name, ident in sides.items()}
+        return {
+            "decision": report.decision,
+            "said": report.sentence(),
+            **{name: _success(side) for name, side in found.items()},
+        }
+
+    async def _environment(self, now: Generation, name: str, config: TasksetConfig, upto: int) -> Environment:
+        """Let both releases play the first tasks of an environment; all of them where `upto` is 0."""
+        assert now.candidate is not None
+        tasks = _tasks(config)
+        asked = tasks[:upto] if upto else tasks
+        taskset = load_taskset(config.name, config.options)
+        incumbent = await self.side(now.head, "incumbent", name, config, asked)
+        candidate = await self.side(now.candidate, "candidate", name, config, asked)
+        return Environment(name, incumbent, candidate, names_in(taskset, asked))
+
+    async def side(self, release_id: str, called: str, name: str, config: TasksetConfig, tasks: Sequence[Task]) -> Side:
+        """Let a release play tasks, in runs of a chunk each, and return what came of it.
+
+        Raises:
+            LamarckError: they cannot be played.
+        """
+        samples: list[Sample] = []
+        size = self._config.held_out.chunk
+        for start in range(0, len(tasks), size):
+            ids = tuple(task.id for task in tasks[start : start + size])
+            folder = self._home.evaluation(release_id, f"{name.replace(' ', '-')}-{start // size:03d}")
+            run = self._run(release_id, config.model_copy(update={"ids": ids, "limit": None}))
+            label = f"{called} {release_id[:8]}: {name} games {start + 1} to {start + len(ids)}"
+            samples += figures(await played(run, folder, label, quiet=self._quiet)).samples
+        return Side(called, tuple(samples), infrastructure(samples, len(tasks) * self._config.gate.samples))
+
+    def _run(self, release_id: str, taskset: TasksetConfig) -> RunConfig:
+        """Return how a release is evaluated: as it plays, with none of its choices left to these settings."""
+        run = self._config.run
+        machine = {name: getattr(run.model, name) for name in MACHINE}
+        plain = RunConfig(
+            taskset=taskset,
+            collect=run.collect.model_copy(update={"samples": self._config.gate.samples}),
+            release=f"{self._home.path}@{release_id}",
+        )
+        found = with_release(plain)
+        return found.model_copy(update={"model": found.model.model_copy(update=machine)})
+
+    def _held_out(self) -> TasksetConfig:
+        held = self._config.held_out
+        return self._config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
+
+    def _seen(self) -> dict[str, str]:
+        """Return the contents of all tasks that any generation has played, and where."""
+        runs = (self._home.generation(one.number) / COLLECT for one in self._home.kept())
+        return seen_in([run for run in runs if RunDirectory(run).exists()])
+
+
+def _tasks(config: TasksetConfig) -> list[Task]:
+    return list(select(load_taskset(config.name, config.options), config))
+
+
+def _success(side: Side) -> Figures:
+    outcomes = [one.last.success for one in side.samples if one.last is not None and one.last.success is not None]
+    low, high = wilson(sum(outcomes), len(outcomes))
+    return {"games": len(outcomes), "solved": sum(outcomes), "interval": [round(low, 4), round(high, 4)]}

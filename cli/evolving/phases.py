@@ -1,0 +1,119 @@
+"""The work of an evolution, put together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...agent.evolution.clade import Node, choose_parent
+from ...agent.evolution.generation import Figures, Generation, Ruling
+from ...config_evolve import EvolveConfig
+from ...errors import ConfigError
+from ...release_memory import FILE, memory_id
+from ...releases import Releases
+from .collecting import MEMORY, Collecting
+from .gating import Gating
+from .home import Home
+from .proposing import Proposing
+from .remembering import Learning
+from .training import Training
+
+
+class Evolving:
+    """The phases of one evolution; see `lamarck.agent.evolution.phases.Phases`.
+
+    Args:
+        home: its folder.
+        config: its settings.
+        releases: of the same home; there is a head.
+        quiet: show failures only.
+    """
+
+    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool = False) -> None:
+        self._home, self._config, self._releases = home, config, releases
+        self._proposing = Proposing(home, config)
+        self._collecting = Collecting(home, config, releases, quiet=quiet)
+        self._learning = Learning(home, config)
+        self._training = Training(home, config, releases, quiet=quiet)
+        self._gating = Gating(home, config, releases, quiet=quiet)
+
+    async def choose(self, number: int) -> tuple[str, str]:
+        """Return the release to grow from, as `grow` says, and the one in force."""
+        head = self._releases.head()
+        if head is None:
+            raise ConfigError(f"{self._home.path} has no release in force.", hint="Begin anew in another --out.")
+        records = self._home.kept()
+        if self._config.grow == "latest" and records:
+            last = records[-1]
+            if last.decision in ("not_yet", "ungated") and last.candidate is not None:
+                return last.candidate, head.id
+        if self._config.grow == "clade":
+            return choose_parent(self._nodes(), seed=f"{self._config.run.collect.seed}/{number}"), head.id
+        return head.id, head.id
+
+    async def propose(self, now: Generation) -> Figures:
+        """Choose the tasks."""
+        return await self._proposing.propose(now)
+
+    async def collect(self, now: Generation) -> Figures:
+        """Play them."""
+        return await self._collecting.collect(now, self._proposing.proposed(now.number))
+
+    async def credit(self, now: Generation) -> Figures:
+        """Learn what memory was worth."""
+        return await self._learning.credit(now)
+
+    async def distil(self, now: Generation) -> Figures:
+        """Make new items."""
+        return await self._learning.distil(now)
+
+    async def train(self, now: Generation) -> Figures:
+        """Train, where there is enough to train on."""
+        return await self._training.train(now)
+
+    async def build(self, now: Generation) -> tuple[str, Figures]:
+        """Make a release of the memory and the adapter of this generation."""
+        parent = self._releases.get(now.parent)
+        adapter, memory = self._training.adapter(now), self._memory(now)
+        if adapter is None and memory is None:
+            return parent.id, {"memory": False, "adapter": False}
+        made = self._releases.put(self._releases.child(parent.id, memory=memory, adapter=adapter))
+        changed = {"memory": memory is not None, "adapter": made.adapter != parent.adapter}
+        return made.id, dict(changed)
+
+    async def gate(self, now: Generation) -> Ruling:
+        """Weigh the candidate."""
+        return await self._gating.gate(now)
+
+    async def settle(self, now: Generation) -> Figures:
+        """Promote the candidate, or leave things as they are."""
+        return await self._gating.settle(now)
+
+    def keep(self, now: Generation) -> None:
+        """Write a record down."""
+        self._home.keep(now)
+
+    def kept(self) -> tuple[Generation, ...]:
+        """Return all records."""
+        return self._home.kept()
+
+    def _memory(self, now: Generation) -> Path | None:
+        """Return the memory of a generation where it is another one than its parent's."""
+        folder = self._home.generation(now.number) / MEMORY
+        if not self._config.learn.memory or not (folder / FILE).is_file():
+            return None
+        parent = self._releases.get(now.parent)
+        return folder if memory_id(folder / FILE) != parent.memory_snapshot else None
+
+    def _nodes(self) -> list[Node]:
+        """Return the tree of releases with the held-out games that each was judged by."""
+        outcomes: dict[str, tuple[int, int]] = {}
+        for one in self._home.kept():
+            for ident, side in ((one.head, "incumbent"), (one.candidate, "candidate")):
+                found = one.figures.get("gate", {}).get(side)
+                if ident is not None and isinstance(found, dict):
+                    games, solved = int(found["games"]), int(found["solved"])  # type: ignore[arg-type]
+                    outcomes[ident] = (solved, games - solved)
+        return [
+            Node(node.release.id, node.release.parent, *outcomes.get(node.release.id, (0, 0)))
+            for node in self._releases.tree()
+        ]

@@ -1,0 +1,99 @@
+"""What memory learns from the attempts of a generation: what its items were worth, and new items."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from statistics import fmean, pstdev
+
+from ...agent.distiller import Distiller, ScriptDistiller
+from ...agent.evolution.generation import Figures, Generation
+from ...agent.llms import build_llm
+from ...agent.prompting import Prompts
+from ...config_evolve import EvolveConfig
+from ...core import Trajectory
+from ...memory.bank import Memory
+from ...rundir import RunDirectory
+from ..wire import build_distiller
+from .collecting import COLLECT, MEMORY
+from .home import Home
+from .playing import attempts
+
+
+class Learning:
+    """The phases `credit` and `distil`. Both can be done again: what is learned is keyed by attempt and content.
+
+    Args:
+        home: of the evolution.
+        config: its settings.
+    """
+
+    def __init__(self, home: Home, config: EvolveConfig) -> None:
+        self._home, self._config = home, config
+
+    async def credit(self, now: Generation) -> Figures:
+        """Let the items that stood in prompts learn what they were worth.
+
+        Raises:
+            LamarckError: the memory or the attempts cannot be read.
+        """
+        found = self._attempts(now)
+        with self._memory(now) as memory:
+            for one in found:
+                await asyncio.to_thread(memory.learn, one)
+            known = memory.learned([one.id for one in found])
+        recalled = {ident for one in found for step in one.steps for ident in step.recalled}
+        return {"attempts": len(known), "items": len(recalled)}
+
+    async def distil(self, now: Generation) -> Figures:
+        """Make items of the attempts, task by task and one attempt after the other, then retire what is useless.
+
+        Raises:
+            LamarckError: the memory cannot be written, or the model that distils does not answer.
+        """
+        groups: dict[str, list[Trajectory]] = {}
+        for one in self._attempts(now):
+            groups.setdefault(one.task.id, []).append(one)
+        new = merged = 0
+        with self._memory(now) as memory:
+            async with self._distiller(memory) as distiller:
+                for group in groups.values():
+                    for last in range(1, len(group) + 1):
+                        items = await distiller.distil(group[:last]) if distiller is not None else []
+                        done = await asyncio.to_thread(memory.remember, items)
+                        new, merged = new + len(done.new), merged + len(done.merged)
+            retired = await asyncio.to_thread(memory.forget)
+            return {"new": new, "merged": merged, "retired": len(retired), **holdings(memory)}
+
+    def _memory(self, now: Generation) -> Memory:
+        return Memory.open(self._config.run.memory, self._home.generation(now.number) / MEMORY, create=False)
+
+    def _attempts(self, now: Generation) -> Sequence[Trajectory]:
+        return attempts(RunDirectory(self._home.generation(now.number) / COLLECT))
+
+    @asynccontextmanager
+    async def _distiller(self, memory: Memory) -> AsyncIterator[Distiller | None]:
+        run = self._config.run
+        distil = run.memory.distil
+        if distil.by != "llm":
+            yield ScriptDistiller(distil) if distil.by == "script" else None
+            return
+        learning = run.model_copy(update={"memory": run.memory.model_copy(update={"mode": "learn"})})
+        async with AsyncExitStack() as stack:
+            model = build_llm(run.model)
+            stack.push_async_callback(model.close)
+            yield await build_distiller(learning, model, Prompts(run.solver.prompts), memory, stack)
+
+
+def holdings(memory: Memory) -> Figures:
+    """Return how many items a memory holds, by status, and how their values spread."""
+    states = [light.state for light in memory.reading.lights(memory.lineage)]
+    values = [state.q_value for state in states if state.status != "retired" and state.rewards]
+    held = {name: sum(state.status == name for state in states) for name in ("candidate", "active", "retired")}
+    return {
+        **held,
+        "valued": len(values),
+        "q_mean": round(fmean(values), 4) if values else None,
+        "q_spread": round(pstdev(values), 4) if values else None,
+    }

@@ -1,0 +1,116 @@
+"""Training the weights on what the generations have lived through."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...agent.evolution.generation import Figures, Generation
+from ...config_evolve import EvolveConfig
+from ...config_training import TrainConfig
+from ...core import Trajectory
+from ...releases import Releases
+from ...rundir import RunDirectory
+from ...store import Store
+from ...training.output import TrainDirectory
+from ..train_fit import fitted
+from ..train_watch import TrainWatch
+from .collecting import COLLECT
+from .home import Home
+
+TRAIN = "train"
+
+
+class Training:
+    """The phase `train`.
+
+    Args:
+        home: of the evolution.
+        config: its settings.
+        releases: of the same home.
+        quiet: show nothing.
+    """
+
+    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
+        self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+
+    async def train(self, now: Generation) -> Figures:
+        """Train where there is enough that no training has seen; else say how much there is.
+
+        Raises:
+            LamarckError: it cannot be trained.
+            KeyboardInterrupt: it was stopped, with a checkpoint.
+        """
+        runs = self._runs(now)
+        seen = self._trained(now)
+        fresh = sum(self._teaching(run) for number, run in runs.items() if number > seen)
+        least = self._config.learn.least
+        if fresh < least:
+            return {"evidence": fresh, "needed": least}
+        config = self._config_of(now, list(runs.values()))
+        directory = TrainDirectory(self._home.generation(now.number) / TRAIN)
+        with TrainWatch(f"generation {now.number}: training", quiet=self._quiet) as watch:
+            summary = fitted(config, directory, watch, resume=directory.exists())
+        if summary.interrupted:
+            raise KeyboardInterrupt
+        return {
+            "evidence": fresh,
+            "adapter": summary.best or summary.adapter,
+            "rows": summary.data.rows,
+            "tokens": summary.data.tokens,
+            "updates": summary.steps,
+            "loss_first": summary.loss.first if summary.loss is not None else None,
+            "loss_last": summary.loss.last if summary.loss is not None else None,
+        }
+
+    def adapter(self, now: Generation) -> Path | None:
+        """Return the folder of the adapter that a generation has trained, or None."""
+        folder = TrainDirectory(self._home.generation(now.number) / TRAIN).best
+        return folder if "adapter" in now.figures.get("train", {}) else None
+
+    def _config_of(self, now: Generation, runs: Sequence[Path]) -> TrainConfig:
+        config, parent = self._config.train, self._releases.get(now.parent)
+        start = None
+        if self._config.learn.continued and parent.adapter is not None:
+            start = str(self._releases.folder(parent.id) / "adapter")
+        return config.model_copy(
+            update={
+                "stores": tuple(str(run) for run in runs),
+                "model": self._config.run.model.name,
+                "start": start,
+                "seed": config.seed + now.number,
+            }
+        )
+
+    def _runs(self, now: Generation) -> dict[int, Path]:
+        """Return the runs to train on, by generation."""
+        first = 1 if self._config.learn.window is None else max(1, now.number - self._config.learn.window + 1)
+        found = {number: self._home.generation(number) / COLLECT for number in range(first, now.number + 1)}
+        return {number: run for number, run in found.items() if RunDirectory(run).exists()}
+
+    def _trained(self, now: Generation) -> int:
+        """Return the last generation whose attempts the parent's weights were trained on; 0 where there is none."""
+        made = {one.candidate: one for one in self._home.kept() if one.candidate is not None}
+        at: str | None = now.parent
+        while at is not None:
+            if at in made and "adapter" in made[at].figures.get("train", {}):
+                return made[at].number
+            at = self._releases.get(at).parent
+        return 0
+
+    def _teaching(self, run: Path) -> int:
+        """Return how many attempts of a run teach something: the solved ones, or those that differ from a sibling."""
+        directory = RunDirectory(run)
+        with Store.open(directory.store_url(directory.load_config()), create=False) as store:
+            headers = list(store.headers(run_id=directory.run_id, failed=False))
+        if self._config.train.kind == "sft":
+            return sum(bool(one.success) for one in headers)
+        return sum(len(group) for group in _groups(headers) if len({one.reward for one in group}) > 1)
+
+
+def _groups(headers: Sequence[Trajectory]) -> list[list[Trajectory]]:
+    found: defaultdict[str, list[Trajectory]] = defaultdict(list)
+    for one in headers:
+        found[one.group_id].append(one)
+    return list(found.values())

@@ -1,0 +1,84 @@
+"""EvolveConfig: what an evolution is made of; saved as `evolve.toml` in its folder."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from .config import RunConfig, TasksetConfig
+from .config_gate import GateConfig
+from .config_training import TrainConfig
+from .config_tree import Tree
+from .section import Section
+
+
+class ProposeConfig(Section):
+    """Which tasks a generation plays."""
+
+    by: str = "uniform"
+    """A registered proposer, or your own as module:Class."""
+    tasks: int = Field(default=32, gt=0)
+    """Tasks per generation."""
+
+
+class LearnConfig(Section):
+    """What a generation may acquire. Both off, nothing is learned: the arm that others are compared with."""
+
+    memory: bool = True
+    """Credit what was recalled, distil what was lived through."""
+    weights: bool = True
+    """Train an adapter where there is enough new evidence."""
+    least: int = Field(default=16, gt=0)
+    """Attempts that were solved (with kind sft), or that differ from a sibling (with the others), and that no training
+    has seen, before the weights are trained again."""
+    window: int | None = Field(default=None, gt=0)
+    """Train on the attempts of this many latest generations; None takes all of them."""
+    continued: bool = False
+    """Train the parent's adapter further; off, each training begins anew from the base model, on all evidence."""
+
+
+class HeldOutConfig(Section):
+    """What a candidate is judged on. It is never trained on, and looked at by the gate alone."""
+
+    split: str = "valid_unseen"
+    """Split of the taskset that is played."""
+    limit: int | None = Field(default=100, gt=0)
+    """Use the first so many tasks of it; None takes all."""
+    chunk: int = Field(default=20, gt=0)
+    """Tasks that are played before the gate is asked; it stops asking once it has decided."""
+    others: tuple[TasksetConfig, ...] = ()
+    """Other environments that must not be forgotten."""
+
+
+class BudgetConfig(Section):
+    """When an evolution ends before its generations do; it is looked at between generations."""
+
+    max_hours: float | None = Field(default=None, gt=0.0)
+    """Hours over all generations."""
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Tokens of all models, prompts and completions together."""
+    max_cost_usd: float | None = Field(default=None, gt=0.0)
+    """Money, in US dollars."""
+
+
+class EvolveConfig(Tree):
+    """Everything an evolution needs to be repeated."""
+
+    generations: int = Field(default=5, gt=0)
+    """How many there are to be."""
+    grow: Literal["head", "latest", "clade"] = "head"
+    """What a generation is grown from: the release in force; the last candidate, unless it was refused, so that gains
+    too small to be shown add up until they can be; or any release, drawn by what its descendants achieved (S057)."""
+    gate: GateConfig = GateConfig()
+    """When a candidate is promoted."""
+    gated: bool = True
+    """Off, nothing is ever promoted."""
+    propose: ProposeConfig = ProposeConfig()
+    learn: LearnConfig = LearnConfig()
+    held_out: HeldOutConfig = HeldOutConfig()
+    budget: BudgetConfig = BudgetConfig()
+    run: RunConfig = RunConfig(taskset=TasksetConfig(split="train"))
+    """How tasks are played, as for `lamarck run`."""
+    train: TrainConfig = TrainConfig(kind="sft")
+    """How weights are trained, as for `lamarck train`."""

@@ -1,0 +1,66 @@
+"""The gate over simulated generations, in short; `lamarck bench gate` is the long form."""
+
+import random
+
+import pytest
+from lamarck.config_gate import GateConfig
+from lamarck.evals.gate_simulation import ABILITY, KINDS, Kind, Plan, _play, bench_gate, history, summary
+from lamarck.evals.metrics import wilson
+
+
+def test_candidates_are_worth_what_is_said():
+    def solved(kind):
+        place = _play("w", "own", 4_000, kind, 1, random.Random(0))
+        gaps = [gap for task in place.gaps().values() for gap in task.values()]
+        before = sum(one.last.success for one in place.incumbent.samples) / 4_000
+        return before, sum(gaps) / 4_000, sum(gap != 0 for gap in gaps) / 4_000
+
+    for gain in (0.0, 0.2, -0.2):
+        before, difference, moved = solved(Kind(gain=gain))
+        assert before == pytest.approx(ABILITY, abs=0.03)
+        assert difference == pytest.approx(gain, abs=0.03)
+        # Many pairs agree, as both have the same luck at half of the tasks.
+        assert 0.1 < moved < 0.4
+    assert solved(Kind(lost=1.0))[1] == pytest.approx(-ABILITY / 6, abs=0.03)
+
+
+def test_what_is_no_better_is_not_promoted_and_what_is_better_is():
+    plan = Plan(tasks=80, looks=2)
+    rows = history(["the same"] * 40 + ["better by 20"] * 12, plan, GateConfig(), seed=1)
+    found = summary(rows)
+    # At most 3 % each, so 40 of them hardly ever more than 4.
+    assert found["wrong"] <= 4 and rows["the same"].refused > 5
+    assert rows["better by 20"].promoted >= 8
+    assert rows["better by 20"].promoted <= rows["better by 20"].fixed
+    assert found["wrong_low"] <= 0.05 and (found["wrong_low"], found["wrong_high"]) == wilson(found["wrong"], 40)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("training reward hacked", "gain"),
+        ("better by 20, a category lost", "categories"),
+        ("better by 20, forgets elsewhere", "environments"),
+        ("better by 20, a poisoned memory", "probes"),
+    ],
+)
+def test_what_must_be_refused_is(name, reason):
+    plan = Plan(tasks=180, looks=2, elsewhere=100 if reason == "environments" else 0)
+    config = GateConfig(environments=("elsewhere",) if plan.elsewhere else ())
+    row = history([name] * 5, plan, config, seed=2)[name]
+    assert (row.promoted, row.refused) == (0, 5) and row.reasons[reason] == 5
+
+
+def test_one_set_for_all_makes_every_test_harder():
+    plan = Plan(tasks=60, looks=1, fresh=False)
+    rows = history(["the same"] * 12 + ["better by 20"] * 6, plan, GateConfig(), seed=3)
+    fresh = history(["better by 20"] * 6, Plan(tasks=60, looks=1), GateConfig(), seed=3)
+    assert rows["better by 20"].promoted < fresh["better by 20"].promoted
+
+
+def test_the_bench_reports_every_history():
+    told = []
+    found = bench_gate(1, progress=lambda label, done, total: told.append((label, done, total)))
+    assert len(found) == 5 and told[-1] == (list(found)[-1], 1, 1)
+    row = found["the same, fresh tasks"]["kinds"]["the same"]
+    assert row["generations"] == 1 and set(found["mixed, one set"]["kinds"]) <= set(KINDS)
