@@ -8,18 +8,10 @@ from pydantic import Field
 
 from .config import RunConfig, TasksetConfig
 from .config_gate import GateConfig
+from .config_propose import ProposeConfig
 from .config_training import TrainConfig
 from .config_tree import Tree
 from .section import Section
-
-
-class ProposeConfig(Section):
-    """Which tasks a generation plays."""
-
-    by: str = "uniform"
-    """A registered proposer, or your own as module:Class."""
-    tasks: int = Field(default=32, gt=0)
-    """Tasks per generation."""
 
 
 class LearnConfig(Section):
@@ -74,7 +66,8 @@ class EvolveConfig(Tree):
     """When a candidate is promoted."""
     gated: bool = True
     """Off, nothing is ever promoted."""
-    propose: ProposeConfig = ProposeConfig()
+    propose: ProposeConfig = ProposeConfig(tasks=32)
+    """Where a generation's tasks come from; what is held out here is never proposed."""
     learn: LearnConfig = LearnConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     budget: BudgetConfig = BudgetConfig()

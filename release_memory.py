@@ -37,6 +37,8 @@ FIGURES = (
     "left_out_sum",
 )
 """What an item has proved to be worth. When it was used last is a time, and does not count."""
+LEARNED = "trajectory:"
+"""What the log notes of an attempt that was learned from begins so; from which ones does not count either."""
 WAIT_S = 20.0
 """How long a copy waits for whoever writes to the memory, in seconds."""
 
@@ -134,7 +136,7 @@ def memory_id(file: Path) -> str:
         StoreError: it cannot be read.
     """
     with Store.open(file, create=False) as store:
-        items = _digest(entries(store))
+        items = _digest(entry for entry in entries(store) if not entry.subject.startswith(LEARNED))
         tools = list(_tool_rows(store))
     return items[:32] + (f"+{_digest(tools)[:12]}" if tools else "")
 

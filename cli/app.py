@@ -18,15 +18,21 @@ from . import (
     demo,
     env,
     evaluate,
+    evolve,
     forgetting,
+    gate,
     memory,
     models,
     play,
+    probe,
+    propose,
+    release,
     report,
     sandbox,
     show,
     tools,
     train,
+    verify,
 )
 
 app = typer.Typer(
@@ -40,8 +46,12 @@ app = typer.Typer(
 app.command("run")(play.run)
 app.command("eval")(evaluate.evaluate)
 app.command("baselines")(baselines.baselines)
+app.command("evolve")(evolve.evolve)
 app.command("compare")(compare.compare_runs)
 app.command("forgetting")(forgetting.forget)
+app.command("propose")(propose.propose)
+app.command("gate")(gate.gate)
+app.command("probe")(probe.probe)
 app.command("report")(report.report)
 app.command("show")(show.show)
 app.command("demo")(demo.demo)
@@ -50,9 +60,11 @@ app.command("import")(data.import_)
 app.add_typer(env.app, name="env")
 app.add_typer(memory.app, name="memory")
 app.add_typer(models.app, name="models")
+app.add_typer(release.app, name="release")
 app.add_typer(sandbox.app, name="sandbox")
 app.add_typer(tools.app, name="tools")
 app.add_typer(train.app, name="train")
+app.add_typer(verify.app, name="verify")
 app.add_typer(bench.app, name="bench")
 
 

@@ -111,8 +111,7 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
     from .evolving.phases import Evolving
     from .evolving.watching import EvolutionWatch
 
-    going_on = resume and home.exists()
-    home.create(config, resume=going_on)
+    home.create(config, resume=resume)
     lock = FileLock(home.path / "lock")
     if not lock.acquire(wait=False):
         raise ConfigError(f"evolution {home.path} is in use by another process.", hint="Wait for it, or stop it.")

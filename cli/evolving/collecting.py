@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation
-from ...config import RunConfig
+from ...config import RunConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...evals.metrics import wilson
 from ...memory.bank import Memory
@@ -31,14 +31,14 @@ class Collecting:
     def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
         self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
 
-    async def collect(self, now: Generation, ids: list[str]) -> Figures:
+    async def collect(self, now: Generation, tasks: TasksetConfig) -> Figures:
         """Play these tasks, or go on playing them.
 
         Raises:
             LamarckError: they cannot be played.
         """
         folder = self._home.generation(now.number)
-        config = self.config_of(now, ids)
+        config = self.config_of(now, tasks)
         directory = await played(config, folder / COLLECT, f"generation {now.number}: playing", quiet=self._quiet)
         found = figures(directory)
         ended, solved = found.total.episodes, found.total.successes
@@ -53,7 +53,7 @@ class Collecting:
             "cost_usd": round(found.total.usage.cost_usd, 6),
         }
 
-    def config_of(self, now: Generation, ids: list[str]) -> RunConfig:
+    def config_of(self, now: Generation, tasks: TasksetConfig) -> RunConfig:
         """Return how a generation plays: as its parent does, with a copy of the parent's memory to learn into."""
         run, learn = self._config.run, self._config.learn
         parent = self._releases.get(now.parent)
@@ -62,7 +62,7 @@ class Collecting:
         mode = "off" if memory is None else "explore" if learn.memory else "read"
         return run.model_copy(
             update={
-                "taskset": run.taskset.model_copy(update={"ids": tuple(ids), "limit": None}),
+                "taskset": tasks,
                 "model": run.model.model_copy(
                     update={"adapter": str(there / "adapter") if parent.adapter is not None else None}
                 ),

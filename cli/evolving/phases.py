@@ -56,7 +56,7 @@ class Evolving:
 
     async def collect(self, now: Generation) -> Figures:
         """Play them."""
-        return await self._collecting.collect(now, self._proposing.proposed(now.number))
+        return await self._collecting.collect(now, self._proposing.taskset(now.number))
 
     async def credit(self, now: Generation) -> Figures:
         """Learn what memory was worth."""

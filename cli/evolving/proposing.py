@@ -1,25 +1,33 @@
-"""Which tasks a generation plays: chosen by a proposer from what the generations before have come to."""
+"""Which tasks a generation plays: chosen or made by a proposer from what the generations before have come to."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from ...agent.evolution.generation import Figures, Generation
-from ...agent.proposers.curriculum import Curriculum
+from ...agent.llms import build_llm
+from ...agent.proposers.finding import load_proposer
 from ...agent.proposers.outcomes import outcomes_of
 from ...agent.proposers.proposer import Materials, Proposer, State
-from ...agent.proposers.rules import rule_of
 from ...agent.tasksets import load_taskset
+from ...config import ModelConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
+from ...core import Task, Trajectory
 from ...errors import ConfigError
+from ...evals.proposed.known import said
+from ...evals.proposed.table import PROPOSERS, SELF_MADE
+from ...evals.proposed.taskset import config_for, write_tasks
 from ...rundir import RunDirectory
 from ..wire import select
 from .collecting import COLLECT
 from .home import Home, write
 from .playing import attempts
 
-FILE = "propose.json"
+FILE, TASKS, ASKED = "propose.json", "tasks.jsonl", "asked.jsonl"
 
 
 class Proposing:
@@ -34,49 +42,82 @@ class Proposing:
         self._home, self._config = home, config
 
     async def propose(self, now: Generation) -> Figures:
-        """Choose the tasks, and write down which.
+        """Choose or make the tasks, and write down which.
 
         Raises:
             LamarckError: there are no tasks to choose from, or the proposer is not known.
         """
-        file = self._home.generation(now.number) / FILE
-        if not file.exists():
-            proposer = self._proposer()
-            try:
-                made = await proposer.propose(self._config.propose.tasks, self._state(now.number, proposer))
-            finally:
-                await proposer.close()
-            ids = [task.id for task in made.tasks]
-            plain = {"ids": ids, "state": made.state, "figures": made.figures}
-            write(file, json.dumps(plain, indent=2, sort_keys=True) + "\n")
+        folder = self._home.generation(now.number)
+        if not (folder / FILE).exists():
+            before = self._before(now.number)
+            async with self._proposer(before) as proposer:
+                state = self._state(now.number, proposer, before)
+                made = await proposer.propose(self._config.propose.tasks, state)
+            if not made.tasks:
+                raise ConfigError(
+                    f"proposer {self._config.propose.by} has nothing to play in generation {now.number}: "
+                    f"{len(made.refused)} refused.",
+                    hint="`lamarck propose` says what was refused and why.",
+                )
+            write_tasks(folder / TASKS, list(made.tasks))
+            write(folder / ASKED, "".join(one.model_dump_json() + "\n" for one in made.asked))
+            figures = {"refused": len(made.refused), **made.figures}
+            plain = {"ids": [task.id for task in made.tasks], "state": made.state, "figures": figures}
+            write(folder / FILE, json.dumps(plain, indent=2, sort_keys=True) + "\n")
         found = self._read(now.number)
         return {"tasks": len(found["ids"]), **found["figures"]}
 
-    def proposed(self, number: int) -> list[str]:
-        """Return the ids of the tasks of a generation.
+    def taskset(self, number: int) -> TasksetConfig:
+        """Return the tasks of a generation as a run names them.
 
         Raises:
-            ConfigError: the file is gone or damaged.
+            ConfigError: what was written down of them is gone or damaged.
         """
-        return [str(ident) for ident in self._read(number)["ids"]]
+        given, ids = self._config.run.taskset, tuple(str(ident) for ident in self._read(number)["ids"])
+        if self._config.propose.by in SELF_MADE or ":" in self._config.propose.by:
+            return config_for((self._home.generation(number) / TASKS).resolve(), given, given.split)
+        return given.model_copy(update={"ids": ids, "limit": None})
 
-    def _proposer(self) -> Proposer:
+    @asynccontextmanager
+    async def _proposer(self, before: list[Trajectory]) -> AsyncIterator[Proposer]:
+        wanted = self._config.propose
+        llm = build_llm(ModelConfig(name=wanted.model)) if wanted.model is not None else None
+        given, held_out = self._tasks()
+        materials = Materials(
+            tasks=given,
+            held_out=held_out,
+            said=said,
+            trajectories=tuple(before),
+            llm=llm,
+            prompts=Path(wanted.prompts) if wanted.prompts else None,
+            seed=wanted.seed,
+            near=wanted.near,
+            tries=wanted.tries,
+        )
+        try:
+            proposer = load_proposer(wanted.by, materials, wanted.options, PROPOSERS)
+            try:
+                yield proposer
+            finally:
+                await proposer.close()
+        finally:
+            if llm is not None:
+                await llm.close()
+
+    def _tasks(self) -> tuple[tuple[Task, ...], tuple[Task, ...]]:
+        """Return the tasks to choose from, none for who makes its own, and those that are held out."""
         run, held = self._config.run, self._config.held_out
         taskset = load_taskset(run.taskset.name, run.taskset.options)
-        materials = Materials(
-            tasks=tuple(select(taskset, run.taskset)),
-            held_out=tuple(taskset.tasks(held.split, seed=run.taskset.seed, limit=held.limit)),
-            seed=run.collect.seed,
-        )
-        return Curriculum(rule_of(self._config.propose.by), materials)
+        given = () if self._config.propose.by in SELF_MADE else tuple(select(taskset, run.taskset))
+        return given, tuple(taskset.tasks(held.split, seed=run.taskset.seed, limit=held.limit))
 
-    def _state(self, number: int, proposer: Proposer) -> State:
+    def _before(self, number: int) -> list[Trajectory]:
+        """Return the attempts of the generation before."""
+        return attempts(RunDirectory(self._home.generation(number - 1) / COLLECT)) if number > 1 else []
+
+    def _state(self, number: int, proposer: Proposer, before: list[Trajectory]) -> State:
         """Return what a proposer knows: its state of the generation before, and what came of that."""
-        if number == 1:
-            return {}
-        state: State = self._read(number - 1)["state"]
-        played = RunDirectory(self._home.generation(number - 1) / COLLECT)
-        return proposer.feedback(outcomes_of(attempts(played)), state)
+        return proposer.feedback(outcomes_of(before), self._read(number - 1)["state"]) if number > 1 else {}
 
     def _read(self, number: int) -> dict[str, Any]:
         file = self._home.generation(number) / FILE

@@ -1,0 +1,137 @@
+"""A whole evolution on household games, with a player that can be told by its memory, and without a model's weights."""
+
+import json
+import random
+
+import pytest
+from lamarck.cli.evolve import run, show
+from lamarck.cli.evolving.home import Home
+from lamarck.config_evolve import EvolveConfig
+from lamarck.errors import ConfigError
+from lamarck.release_memory import entries
+from lamarck.releases import Releases
+from lamarck.store import Store
+from released import in_child
+
+SETTINGS = {
+    "generations": 2,
+    "grow": "latest",
+    "propose.tasks": 3,
+    "learn.weights": False,
+    "held_out.limit": 3,
+    "held_out.chunk": 2,
+    "gate.waived": ["probes"],
+    "run.taskset.options": {"size": "tiny", "games": 8, "types": ["look_at_obj_in_light"]},
+    "run.model.name": "follower",
+    "run.solver.max_steps": 12,
+}
+
+
+def evolve(folder, *, resume=False, **settings):
+    config = EvolveConfig.load(None, SETTINGS | settings)
+    return run(config, Home(folder), resume=resume, quiet=True)
+
+
+def told(folder):
+    """Return everything that an evolution has come to, without times and ids of runs."""
+    records = []
+    for one in Home(folder).kept():
+        assert one.ended
+        records.append(one.model_dump(mode="json", exclude={"seconds"}))
+    with Releases.open(folder) as releases:
+        rows = [(row.release_id, row.action, row.report_id) for row in releases.log.rows()]
+        known = sorted(node.release.id for node in releases.tree())
+        broken = [ident for ident in known if releases.verify(ident) is not None]
+    memories = {}
+    for one in Home(folder).kept():
+        with Store.open(Home(folder).generation(one.number) / "memory" / "store.db", create=False) as store:
+            memories[one.number] = [e for e in entries(store) if not e.subject.startswith("trajectory:")]
+    return {"records": records, "promotions": rows, "releases": known, "broken": broken, "memories": memories}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An evolution that nothing disturbs, in a child, and how many points it passes."""
+    folder = tmp_path_factory.mktemp("whole")
+    points = in_child(lambda: evolve(folder), folder)
+    return folder, points
+
+
+def test_generations_play_learn_and_are_weighed(whole):
+    found = told(whole[0])
+    first, second = found["records"]
+    assert (first["figures"]["propose"]["tasks"], first["figures"]["collect"]["attempts"]) == (3, 3)
+    assert first["figures"]["credit"]["attempts"] == 3
+    assert first["figures"]["distil"]["new"] > 0
+    assert first["skipped"] == {"train": "switched off"}
+    assert first["candidate"] != first["parent"] == first["head"]
+    assert first["figures"]["gate"]["incumbent"]["games"] in (2, 3)
+    assert second["head"] == first["head"]
+    assert not found["broken"]
+
+
+def test_what_is_played_in_training_is_never_held_out(whole):
+    played = json.loads((whole[0] / "generations" / "001" / "propose.json").read_text())["ids"]
+    with Releases.open(whole[0]) as releases:
+        reports = releases.log.reports()
+    assert all(report.check("held-out").outcome == "pass" for report in reports)
+    assert played and not any("valid_unseen" in ident for ident in played)
+
+
+def disturbed(folder, points, kills, seed):
+    """Evolve in children that are killed, each somewhere in what an undisturbed one would pass; return the kills."""
+    draw, died = random.Random(seed), 0
+
+    def go_on():
+        evolve(folder, resume=Home(folder).exists())
+
+    for _ in range(kills):
+        if in_child(go_on, folder, at=draw.randrange(1, points // 2)) is not None:
+            break
+        died += 1
+    if len(Home(folder).kept()) < 2 or not all(one.ended for one in Home(folder).kept()):
+        in_child(go_on, folder)
+    return died
+
+
+def test_a_kill_changes_nothing(whole, tmp_path):
+    assert disturbed(tmp_path / "killed", whole[1], kills=2, seed=1) == 2
+    assert told(tmp_path / "killed") == told(whole[0])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(10))
+def test_thirty_kills_change_nothing(whole, tmp_path, seed):
+    disturbed(tmp_path / "killed", whole[1], kills=3, seed=f"full/{seed}")
+    assert told(tmp_path / "killed") == told(whole[0])
+
+
+def test_going_on_with_other_settings_is_refused(whole):
+    with pytest.raises(ConfigError, match=r"propose.tasks was 3 and is 4 now"):
+        evolve(whole[0], resume=True, **{"propose.tasks": 4})
+
+
+def test_an_evolution_is_not_begun_over_another(whole):
+    with pytest.raises(ConfigError, match="already holds an evolution"):
+        evolve(whole[0])
+
+
+def test_nothing_to_go_on_with(tmp_path):
+    with pytest.raises(ConfigError, match="there is no evolution"):
+        evolve(tmp_path, resume=True)
+
+
+def test_a_damaged_record_is_one_line(whole, tmp_path):
+    home = Home(tmp_path)
+    folder = home.generation(1)
+    folder.mkdir(parents=True)
+    (folder / "generation.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"record .* of a generation is damaged"):
+        home.kept()
+
+
+def test_json_says_what_came_of_it(whole, capsys):
+    show(Home(whole[0]), Home(whole[0]).kept(), as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert found["head"] == found["generations"][0]["head"]
+    assert [one["number"] for one in found["generations"]] == [1, 2]
