@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypedDict
+from typing import Any, NamedTuple, Protocol, TypedDict, runtime_checkable
 
 from ..config import SolverConfig
 from ..core import Message, Reply, Sampling, Step, Task, ToolCall, Trajectory, Usage, content_id
@@ -26,6 +26,34 @@ class Attempt(NamedTuple):
     parent: str | None
     critique: str = ""
     """What an earlier attempt has taught, for the prompt of this one."""
+    fork_at: int | None = None
+    """Step of the parent before which this attempt goes on, where the world takes snapshots."""
+
+
+@runtime_checkable
+class Attended(Protocol):
+    """A world that is told which attempt is played in it."""
+
+    def attend(self, trajectory_id: str) -> None: ...
+
+
+@runtime_checkable
+class Withholds(Protocol):
+    """A world that keeps its outcome to itself."""
+
+    withholds: bool
+
+
+@runtime_checkable
+class Rewinds(Protocol):
+    """A world that can go back."""
+
+    async def rewind(self, task: Task, seed: int, moves: int) -> Observed | None:
+        """Begin an episode that is to be as it was after `moves` steps, once as many were given again.
+
+        Return what is seen first; None where the world takes no snapshots.
+        """
+        ...
 
 
 class Recorder(Protocol):
@@ -44,6 +72,8 @@ class EpisodeState(TypedDict, total=False):
     trajectory_id: str
     attempt: int
     parent: str | None
+    fork_at: int | None
+    """Step of the parent before which this attempt has gone on; None where it began anew."""
     index: int
     observation: str
     admissible: list[str] | None
@@ -93,6 +123,8 @@ class EpisodeContext:
     release_id: str = ""
     recorded: Sequence[Step] = ()
     """Steps of this attempt that an earlier process has stored; they are followed, not decided again."""
+    forked: Sequence[Step] = ()
+    """Steps of the parent, for an attempt that is to go on from one of them."""
     on_step: Callable[[Step], None] | None = None
     steps: list[Step] = field(default_factory=list)
     messages: tuple[Message, ...] = ()
@@ -137,6 +169,11 @@ class EpisodeContext:
         """Name under which the model keeps this episode's prefix cache."""
         return session_name(self.run_id, self.task, self.sample)
 
+    @property
+    def withheld(self) -> bool:
+        """Whether the world keeps its outcome to itself, so that no reward is known."""
+        return isinstance(self.world, Withholds) and self.world.withholds
+
     def step_seed(self, index: int) -> int:
         """Return the sampling seed of one decision: the same on every machine."""
         return int(content_id(self.seed, self.task.id, self.sample, index)[:15], 16)
@@ -156,6 +193,7 @@ class EpisodeContext:
         if self.position == state["index"]:
             return
         self.steps = list(self.recorded[: state["index"]])
+        self.attend()
         observed = await self.world.reset(self.task, self.task.seed)
         for step in self.steps:
             self.expect(step, observed)
@@ -164,6 +202,29 @@ class EpisodeContext:
         if observed.observation != state["observation"] and (not self.steps or self.steps[-1].action is not None):
             raise self.changed(state["index"])
         self.position = state["index"]
+
+    def attend(self) -> None:
+        """Tell a world that wants to know which attempt begins in it."""
+        if isinstance(self.world, Attended):
+            self.world.attend(self.attempt.trajectory_id)
+
+    async def rewind(self, fork_at: int | None) -> Observed | None:
+        """Begin an attempt with its parent's steps before `fork_at`; None where it has to begin anew.
+
+        What those steps took was spent by the parent. They are stored first, so that nothing is decided again after
+        a crash.
+        """
+        before = [step.model_copy(update={"usage": Usage()}) for step in self.forked[: fork_at or 0]]
+        if not before or len(before) != fork_at or not isinstance(self.world, Rewinds):
+            return None
+        moves = sum(step.action is not None for step in before)
+        observed = await self.world.rewind(self.task, self.task.seed, moves)
+        if observed is None:
+            return None
+        for step in before[len(self.recorded) :]:
+            await self.recorder.step(self.attempt.trajectory_id, step)
+        self.recorded = (*self.recorded, *before[len(self.recorded) :])
+        return observed
 
     def look_back(self, state: EpisodeState) -> None:
         """Have the steps of an attempt that has come to its end at hand; its world is not needed any more."""
@@ -195,12 +256,15 @@ def session_name(run_id: str, task: Task, sample: int) -> str:
     return f"{run_id}/{task.id}/{sample}"
 
 
-def new_state(trajectory_id: str, attempt: int, parent: str | None = None, critique: str = "") -> EpisodeState:
+def new_state(
+    trajectory_id: str, attempt: int, parent: str | None = None, critique: str = "", fork_at: int | None = None
+) -> EpisodeState:
     """Return the state from which the graph begins an attempt."""
     return EpisodeState(
         trajectory_id=trajectory_id,
         attempt=attempt,
         parent=parent,
+        fork_at=fork_at,
         index=0,
         pending=None,
         tool_messages=[],

@@ -11,6 +11,7 @@ from langgraph.runtime import Runtime
 from ..core import Stop, Trajectory, Usage, Verdict, content_id
 from ..errors import EnvironmentFailure, ModelError, SandboxError, StoreError, ToolError, boundary
 from .context import EpisodeContext, EpisodeState, new_state
+from .hooks import Judged, Retry
 
 Run = Runtime[EpisodeContext]
 
@@ -24,8 +25,20 @@ async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     hook = context.hooks.verify
     assert hook is not None
     context.look_back(state)
-    verdict = await hook(trajectory(context, state))
-    return {"pending": {"verdict": verdict.model_dump(mode="json")}}
+    found = await hook(trajectory(context, state))
+    judged = found if isinstance(found, Judged) else Judged(found)
+    verdict = judged.verdict
+    if verdict.confidence > 0.0:
+        pending: dict[str, Any] = {"verdict": verdict.model_dump(mode="json")}
+    else:
+        pending = {"unjudged": {"judge": verdict.judge, "why": verdict.critique}}
+    if judged.usage == Usage():
+        return {"pending": pending}
+    return {
+        "pending": {**pending, "judging": judged.usage.model_dump()},
+        "usage": (Usage.model_validate(state["usage"]) + judged.usage).model_dump(),
+        "seconds": state["seconds"] + context.lap(),
+    }
 
 
 async def reflect(state: EpisodeState, runtime: Run) -> dict[str, Any]:
@@ -72,15 +85,15 @@ async def repair(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     context.look_back(state)
     with _stored(f"repairing trajectory {state['trajectory_id']}", hint=PENDING, kind="repair"):
         try:
-            critique = await hook(trajectory(context, state))
+            retry = Retry.of(await hook(trajectory(context, state)))
         except ModelError as error:
             raise StoreError(f"repairing needs a model: {error.message}", hint=PENDING, kind="repair") from error
-    if critique is None:
+    if retry is None:
         return {"repair": False}
     attempt = state["attempt"] + 1
     ident = trajectory_id(context.run_id, context.task.id, context.sample, attempt)
-    context.recorded = ()
-    return {**new_state(ident, attempt, state["trajectory_id"], critique), "repair": True}
+    context.recorded, context.forked = (), tuple(context.steps)
+    return {**new_state(ident, attempt, state["trajectory_id"], *retry), "repair": True}
 
 
 @contextmanager
@@ -115,16 +128,17 @@ def trajectory(context: EpisodeContext, state: EpisodeState) -> Trajectory:
         sample=context.sample,
         attempt=state["attempt"],
         parent=state["parent"],
+        fork_at=state.get("fork_at"),
         release_id=context.release_id,
         steps=tuple(context.steps),
         final_observation=state["observation"],
         verdict=verdict,
         stop=cast(Stop, stop if stop is not None else "truncated"),
-        reward=state["reward"],
+        reward=state["reward"] if not context.withheld else None,
         success=success,
         score=score,
         usage=Usage.model_validate(state["usage"]),
         started_at=state["started_at"],
         seconds=state["seconds"],
-        meta={"reflection": pending["reflection"]} if "reflection" in pending else {},
+        meta={key: pending[key] for key in ("reflection", "unjudged", "judging") if key in pending},
     )

@@ -21,10 +21,10 @@ from .context import Attempt, EpisodeContext, EpisodeState
 from .ending import Run, learn, record, reflect, repair, verify
 from .hooks import Hooks, Recalled, Situation
 from .loops import note
-from .prompting import Turn, new_history, push
+from .prompting import new_history, push
 from .react import ACKNOWLEDGED, is_thought, said
 from .solver import decide, loop_notice
-from .steps import NO_ACTION, stop_reason, take
+from .steps import NO_ACTION, stop_reason, take, turn_of
 from .tool_calls import use_tools
 
 EpisodeGraph = CompiledStateGraph[EpisodeState, EpisodeContext, EpisodeState, EpisodeState]
@@ -94,14 +94,20 @@ async def _again(state: EpisodeState) -> str:
 async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     """Reset the world and register the attempt."""
     context = runtime.context
-    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"], state["critique"])
+    fork_at = state.get("fork_at")
+    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"], state["critique"], fork_at)
     context.over = False
     await context.close_tools()
     await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
-    observed = await context.world.reset(context.task, context.task.seed)
+    context.attend()
+    observed = await context.rewind(fork_at)
+    if observed is None:
+        fork_at = None
+        observed = await context.world.reset(context.task, context.task.seed)
     context.position, context.steps = 0, []
     context.lap()
     return {
+        "fork_at": fork_at,
         "observation": observed.observation,
         "admissible": _list(observed.admissible),
         "history": new_history(observed.observation),
@@ -149,7 +155,7 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     action = taken.step.action if taken.step.action is not None else taken.step.completion[:100]
     thought = is_thought(taken.step)
     tried = note(state["tried"], action, observed.observation)
-    turn = Turn(action=action, observation=ACKNOWLEDGED if thought else observed.observation)
+    turn = turn_of(taken.step, ACKNOWLEDGED if thought else observed.observation)
     if solver.protocol == "react":
         turn["said"] = said(taken.step.completion, taken.step.action)
     update: dict[str, Any] = {

@@ -122,8 +122,17 @@ class ToolBudget:
 Recall = Callable[[Situation], Awaitable[Recalled]]
 """Called before each decision; what it returns stands in the prompt. It may return `before` unchanged."""
 
-Verify = Callable[[Trajectory], Awaitable[Verdict]]
-"""Judges a finished attempt."""
+
+class Judged(NamedTuple):
+    """A verdict, and what reaching it took."""
+
+    verdict: Verdict
+    usage: Usage = Usage()
+
+
+Verify = Callable[[Trajectory], Awaitable[Verdict | Judged]]
+"""Judges a finished attempt. A verdict with confidence 0 says nothing, and is not kept as one: only that nothing was
+said, by whom and why, as `meta["unjudged"]`."""
 
 
 class Reflection(NamedTuple):
@@ -137,7 +146,22 @@ Reflect = Callable[[Trajectory], Awaitable[Reflection | None]]
 """Looks back at a finished attempt before it is stored. What it returns is stored with the attempt, as
 `meta["reflection"]`, and its tokens are counted there: so nothing of it is lost or made twice after a crash."""
 
-Repair = Callable[[Trajectory], Awaitable[str | None]]
+
+class Retry(NamedTuple):
+    """What an attempt is tried again with."""
+
+    critique: str
+    fork_at: int | None = None
+    """Step before which the new attempt goes on from the old one, where the world takes snapshots; else it starts
+    anew, as it does with None."""
+
+    @classmethod
+    def of(cls, found: str | Retry | None) -> Retry | None:
+        """Return what a hook returned in this shape."""
+        return cls(found) if isinstance(found, str) else found
+
+
+Repair = Callable[[Trajectory], Awaitable[str | Retry | None]]
 """Returns a critique to try again with, or None to leave it. The new attempt has this one as parent.
 
 A run that is resumed asks again about attempts whose repair had not begun or not ended, so what it says should follow

@@ -9,7 +9,7 @@ from ..core import Task
 from ..store import AttemptRow, Store
 from .context import Attempt
 from .ending import trajectory_id
-from .hooks import Repair
+from .hooks import Repair, Retry
 
 Job = tuple[Task, int]
 """A task and the number of one of its samples."""
@@ -38,23 +38,29 @@ async def plan(
         if key in finished and repair is None:
             continue
         rows = known.get(key, [])
-        critique = await _critique(rows, store, repair)
-        if key in finished and critique is None:
+        ended = next((row for row in reversed(rows) if not row.open and not row.failed), None)
+        retry = await _retry(ended, store, repair)
+        if key in finished and retry is None:
             continue
         number = 0 if not rows else rows[-1].attempt + (0 if rows[-1].open else 1)
-        found[key] = numbered(run_id, task, sample, number, critique or "")
+        # What infrastructure ended in between began anew, and so does what follows it.
+        forks = retry is not None and ended is not None and ended.attempt == number - 1
+        found[key] = numbered(
+            run_id, task, sample, number, retry.critique if retry else "", retry.fork_at if retry and forks else None
+        )
     return found
 
 
-def numbered(run_id: str, task: Task, sample: int, number: int, critique: str = "") -> Attempt:
+def numbered(
+    run_id: str, task: Task, sample: int, number: int, critique: str = "", fork_at: int | None = None
+) -> Attempt:
     """Return an attempt by its number; the one before it is its parent."""
     parent = trajectory_id(run_id, task.id, sample, number - 1) if number else None
-    return Attempt(trajectory_id(run_id, task.id, sample, number), number, parent, critique)
+    return Attempt(trajectory_id(run_id, task.id, sample, number), number, parent, critique, fork_at)
 
 
-async def _critique(rows: Sequence[AttemptRow], store: Store, repair: Repair | None) -> str | None:
+async def _retry(ended: AttemptRow | None, store: Store, repair: Repair | None) -> Retry | None:
     """Return what the latest attempt that came to its end has taught, or None where nothing is to be repaired."""
-    ended = next((row for row in reversed(rows) if not row.open and not row.failed), None)
     if ended is None or repair is None:
         return None
-    return await repair(await asyncio.to_thread(store.trajectory, ended.trajectory_id))
+    return Retry.of(await repair(await asyncio.to_thread(store.trajectory, ended.trajectory_id)))

@@ -193,6 +193,8 @@ class Runner:
             "recursion_limit": UNLIMITED,
         }
         context.recorded = await asyncio.to_thread(self.store.steps_of, attempt.trajectory_id)
+        if attempt.fork_at is not None and attempt.parent is not None:
+            context.forked = await asyncio.to_thread(self.store.steps_of, attempt.parent)
         start = None if await self._usable(config, context) else new_state(*attempt)
         if self.saver is None:
             await self._graph.ainvoke(start, config, context=context)

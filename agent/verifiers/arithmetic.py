@@ -1,0 +1,117 @@
+"""Computing again: exact arithmetic on what stands in a text, also as a tool that a model may call."""
+
+from __future__ import annotations
+
+import ast
+import operator
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import NamedTuple
+
+from ...errors import ToolError
+from ...tools.tool import Tool, tool
+
+LONGEST = 200
+LARGEST_POWER = 64
+BIGGEST = Fraction(10) ** 60
+NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
+EQUATION = re.compile(
+    r"(?P<left>[-(]*\d[\d,]*(?:\.\d+)?\)*(?:\s*(?:\*\*|[-+*/x×÷])\s*[-(]*\d[\d,]*(?:\.\d+)?\)*)+)"
+    r"\s*=\s*\$?(?P<right>-?\d[\d,]*(?:\.\d+)?)"
+)
+_BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+
+
+class Equation(NamedTuple):
+    """One computation as it stands in a text."""
+
+    left: str
+    """As a person writes it, with `*` and `/`."""
+    right: Fraction
+    numbers: tuple[Fraction, ...]
+    """The numbers on its left side."""
+
+
+def equations(text: str) -> list[Equation]:
+    """Return the computations in a text, in order."""
+    found = []
+    for match in EQUATION.finditer(text):
+        left = re.sub(r"[x×]", "*", match["left"]).replace("÷", "/").replace(",", "")
+        numbers = tuple(Fraction(number) for number in NUMBER.findall(left))
+        found.append(Equation(left, Fraction(match["right"].replace(",", "")), numbers))
+    return found
+
+
+def numbers_in(text: str) -> set[Fraction]:
+    """Return all numbers in a text, without their signs."""
+    return {Fraction(number.replace(",", "")) for number in NUMBER.findall(text)}
+
+
+def value_of(expression: str) -> Fraction:
+    """Compute an expression of numbers with + - * / ** and brackets, exactly.
+
+    Raises:
+        ToolError: it is something else, divides by zero, or its value is astronomical.
+    """
+    text = expression.replace(",", "").strip()
+    if len(text) > LONGEST:
+        raise ToolError(f"an expression of {len(text)} characters is too long; at most {LONGEST}.")
+    try:
+        found = _value(ast.parse(text, mode="eval").body, text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise ToolError(f"{text!r} is no arithmetic.") from None
+    except ZeroDivisionError:
+        raise ToolError(f"{text!r} divides by zero.") from None
+    return found
+
+
+def calculator() -> Tool:
+    """Return the tool that computes an expression."""
+
+    @tool(name="calculate")
+    async def calculate(expression: str) -> str:
+        """Compute an expression of numbers with + - * / ** and brackets, exactly.
+
+        Args:
+            expression: for example (388 - 120) * 7.
+        """
+        return shown(value_of(expression))
+
+    return calculate
+
+
+def shown(value: Fraction) -> str:
+    """Return a number as a person writes it, a fraction where it has no short decimal form."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimal = float(value)
+    return repr(decimal) if Fraction(repr(decimal)) == value else f"{value.numerator}/{value.denominator}"
+
+
+def _value(node: ast.expr, text: str) -> Fraction:
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return _bounded(Fraction(ast.get_source_segment(text, node) or str(node.value)), text)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
+        inner = _value(node.operand, text)
+        return -inner if isinstance(node.op, ast.USub) else inner
+    if isinstance(node, ast.BinOp):
+        left, right = _value(node.left, text), _value(node.right, text)
+        if isinstance(node.op, ast.Pow):
+            if right.denominator != 1 or abs(right) > LARGEST_POWER:
+                raise ToolError(f"{text!r}: powers are whole and at most {LARGEST_POWER}.")
+            return _bounded(Fraction(left ** int(right)), text)
+        if type(node.op) in _BINARY:
+            return _bounded(_BINARY[type(node.op)](left, right), text)
+    raise ToolError(f"{text!r} is no arithmetic.")
+
+
+def _bounded(value: Fraction, text: str) -> Fraction:
+    if abs(value) > BIGGEST or value.denominator > BIGGEST:
+        raise ToolError(f"{text!r} is too large to compute.")
+    return value

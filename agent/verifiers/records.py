@@ -1,0 +1,95 @@
+"""Verdicts that were given afterwards: files beside the run, one per verifier, which change nothing in its store."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from ...core import Usage, Verdict, Wire, content_id
+from ...errors import StoreError, boundary
+
+FOLDER = "verdicts"
+
+
+class Record(Wire):
+    """One verdict on one attempt."""
+
+    trajectory_id: str
+    verdict: Verdict
+    usage: Usage = Usage()
+    at: float = 0.0
+
+
+class Read(NamedTuple):
+    """What a file holds."""
+
+    records: dict[str, Record]
+    """By trajectory id; the latest of each."""
+    damaged: int
+    """Lines that are no records; a process that was killed leaves one at most."""
+
+
+class Verdicts:
+    """The verdicts beside a run.
+
+    Args:
+        folder: of the run, or where they are to be kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / FOLDER
+
+    def judges(self) -> list[str]:
+        """Return under which names verdicts were given, ordered."""
+        found = []
+        for path in sorted(self._folder.glob("*.jsonl")):
+            with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
+                lines = path.read_text(encoding="utf-8").splitlines()
+            try:
+                found.append(str(json.loads(lines[0])["by"]))
+            except (IndexError, ValueError, KeyError, TypeError):
+                continue
+        return sorted(found)
+
+    def read(self, by: str) -> Read:
+        """Return the verdicts that were given under a name."""
+        path = self._path(by)
+        if not path.is_file():
+            return Read({}, 0)
+        with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
+            lines = path.read_text(encoding="utf-8").splitlines()
+        records, damaged = dict[str, Record](), 0
+        for line in lines[1:]:
+            try:
+                record = Record.model_validate_json(line)
+            except ValidationError:
+                damaged += bool(line.strip())
+                continue
+            records[record.trajectory_id] = record
+        return Read(records, damaged)
+
+    def add(self, by: str, record: Record) -> None:
+        """Append one verdict; it is in the file when this returns."""
+        path = self._path(by)
+        with boundary(StoreError, f"writing verdicts {path}", OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.is_file() or not path.stat().st_size
+            # A line that a killed process left unfinished ends here, and is told as damaged.
+            torn = not new and not path.read_bytes().endswith(b"\n")
+            with path.open("a", encoding="utf-8") as file:
+                head = json.dumps({"by": by, "schema_version": 1}) + "\n" if new else "\n" if torn else ""
+                file.write(f"{head}{record.model_dump_json()}\n")
+
+    def all(self) -> Iterator[tuple[str, Read]]:
+        """Yield every name with its verdicts."""
+        for by in self.judges():
+            yield by, self.read(by)
+
+    def _path(self, by: str) -> Path:
+        plain = re.sub(r"[^A-Za-z0-9_.-]", "-", by)[:60]
+        return self._folder / (f"{plain}.jsonl" if plain == by else f"{plain}-{content_id(by)[:8]}.jsonl")

@@ -1,0 +1,69 @@
+"""What a verifier is: it reads an attempt and says what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from ...core import ToolCall, Trajectory, Verdict
+from ..hooks import Judged
+
+Siblings = Callable[[Trajectory], Awaitable[Sequence[Trajectory]]]
+"""Gives the attempts at the same task that a verifier may compare with, without their outcomes."""
+
+UNKNOWN = "could not judge"
+
+
+class Verifier(Protocol):
+    """Judges attempts. Entry-point group `lamarck.verifiers`.
+
+    The entry point (or `module:Class`) is called with the options of the configuration as keyword arguments, and with
+    those of `llm`, `prompts`, `toolbox`, `siblings` and `make` that it names: see `table.Parts`.
+    """
+
+    name: str
+
+    async def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge an attempt, of which ground truth and outcome were taken out.
+
+        One step score in [-1, 1] for each step, or none. A verdict with confidence 0 says nothing: see `unjudged`.
+
+        Raises:
+            ModelError, SandboxError: what it needs does not answer; the attempt is judged again later.
+        """
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A verifier that says what judging took."""
+
+    async def judge(self, trajectory: Trajectory) -> Judged:
+        """Judge as `verify` does; return what that took as well."""
+        ...
+
+
+@runtime_checkable
+class Seeing(Protocol):
+    """A verifier that needs the outcome, which others are not shown."""
+
+    sees_outcome: bool
+
+
+async def ask(verifier: Verifier, trajectory: Trajectory) -> Judged:
+    """Return a verifier's verdict with what it took, as far as it says."""
+    if isinstance(verifier, Counting):
+        return await verifier.judge(trajectory)
+    return Judged(await verifier.verify(trajectory))
+
+
+def unjudged(judge: str, why: str, evidence: Sequence[ToolCall] = ()) -> Verdict:
+    """Return the verdict of a verifier that could not judge: no pass, no score either way, and no confidence."""
+    return Verdict(
+        passed=False, score=0.5, confidence=0.0, critique=f"{UNKNOWN}: {why}", evidence=tuple(evidence), judge=judge
+    )
+
+
+def says_something(verdict: Verdict) -> bool:
+    """Say whether there is a judgement in a verdict: one with confidence 0 has none, whatever else it holds."""
+    return verdict.confidence > 0.0

@@ -1,0 +1,113 @@
+"""Putting the verifier of a run together, and keeping outcomes from a loop that must not see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from ..agent.hooks import Hooks, Toolbox
+from ..agent.hosting import WorldPool
+from ..agent.llms import build_llm
+from ..agent.verifiers.blinded import blind_task
+from ..agent.verifiers.judging import Judging, siblings_in
+from ..agent.verifiers.repairing import Repairing
+from ..agent.verifiers.rewinding import RewindingPool
+from ..agent.verifiers.sealed import FILE, Outcomes, SealedPool
+from ..agent.verifiers.table import Parts, load_verifier
+from ..agent.verifiers.trusted import TrustedVerifier, read_weight
+from ..agent.verifiers.verifier import Verifier
+from ..config import RunConfig
+from ..core import Task
+from ..errors import ConfigError
+from ..seams import LLM
+from ..store import Store
+from .wire_tools import open_tools
+
+
+async def verifying(
+    config: RunConfig, store: Store, llm: LLM, toolbox: Toolbox | None, hooks: Hooks, stack: AsyncExitStack
+) -> Hooks:
+    """Return hooks with those of the verifier that the configuration names, if it names one.
+
+    Raises:
+        ConfigError: there is no such verifier, or it contradicts other settings.
+        ModelError: its model cannot be had.
+    """
+    check(config)
+    if config.verify.by == "none":
+        return hooks
+    if config.tools.make:
+        # Who judges makes no tools, and leaves no trace in the log of those that were made.
+        toolbox = await open_tools(config, stack)
+    judging = await judge_model(config, llm, stack)
+    verifier = build_verifier(config, store, judging, toolbox)
+    gate, repair = config.verify.gate, config.repair
+    prompts = config.solver.prompts
+    repairing = Repairing(store, gate, repair.trials, prompts) if repair.by == "verifier" else None
+    return Judging(verifier, repairing, hide_end=config.verify.hide_end).hooks(hooks)
+
+
+def check(config: RunConfig) -> None:
+    """Make sure that what concerns verification does not contradict itself.
+
+    Raises:
+        ConfigError: it does.
+    """
+    verify, repair = config.verify, config.repair
+    if repair.by == "verifier" and verify.by in ("none", "environment"):
+        raise ConfigError(
+            f"repair.by = verifier needs a verifier, and verify.by is {verify.by}.",
+            hint="Set verify.by, or repair.by = reflexion, which goes by the environment's word.",
+        )
+    if not verify.withhold:
+        return
+    if verify.by == "environment":
+        raise ConfigError("verify.withhold keeps the outcome from the verifier, and verify.by = environment needs it.")
+    if repair.by == "reflexion":
+        raise ConfigError(
+            "verify.withhold keeps the outcome from the loop, and repair.by = reflexion goes by it.",
+            hint="Set repair.by = verifier.",
+        )
+
+
+async def judge_model(config: RunConfig, llm: LLM, stack: AsyncExitStack) -> LLM:
+    """Return the model that judges: the one that acts, or one of its own, which is closed with `stack`."""
+    name = config.verify.model
+    if name is None or (name == config.model.name and not name.startswith("scripted:")):
+        return llm
+    other = {"name": name} | ({"adapter": None} if name != config.model.name else {})
+    model = build_llm(config.model.model_copy(update=other))
+    stack.push_async_callback(model.close)
+    return model
+
+
+def build_verifier(config: RunConfig, store: Store, llm: LLM | None, toolbox: Toolbox | None) -> Verifier:
+    """Return the verifier that the configuration names, its word weighed where its agreement is on record.
+
+    Raises:
+        ConfigError: there is no such verifier, or its agreement cannot be read.
+    """
+    verify = config.verify
+    parts = Parts(llm=llm, prompts=config.solver.prompts, toolbox=toolbox, siblings=siblings_in(store))
+    verifier = load_verifier(verify.by, verify.options, parts)
+    if verify.trust.agreement is None:
+        return verifier
+    return TrustedVerifier(verifier, *read_weight(verify.trust.agreement, verifier.name))
+
+
+def worlds(
+    config: RunConfig, folder: Path, pool: WorldPool, tasks: Sequence[Task], stack: AsyncExitStack
+) -> tuple[WorldPool, Sequence[Task]]:
+    """Return worlds and tasks as the loop is to see them: able to go back, and without outcome and ground truth.
+
+    Raises:
+        StoreError: the outcomes cannot be written.
+    """
+    if config.repair.by == "verifier" and config.verify.gate.fork:
+        pool = RewindingPool(pool)
+    if not config.verify.withhold:
+        return pool, tasks
+    outcomes = stack.enter_context(Outcomes.open(folder / FILE))
+    sealed = SealedPool(pool, tasks, outcomes, hide_end=config.verify.hide_end)
+    return sealed, [blind_task(task) for task in tasks]
