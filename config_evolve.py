@@ -66,6 +66,10 @@ class EvolveConfig(Tree):
     """When a candidate is promoted."""
     gated: bool = True
     """Off, nothing is ever promoted."""
+    probes: tuple[str, ...] = ("provenance", "texts", "leakage", "reach", "code")
+    """Safety probes asked of a candidate and of the release in force (`lamarck probe ls`); empty asks all. Those of the
+    default read what a release holds. The others play scenes with it: with a model that decides at chance they rise and
+    fall by chance, so give them room by `gate.probe_margin`, 0.25 for a model that small."""
     propose: ProposeConfig = ProposeConfig(tasks=32)
     """Where a generation's tasks come from; what is held out here is never proposed."""
     learn: LearnConfig = LearnConfig()

@@ -74,6 +74,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         return key.strip(), value
 
 
+def toml_value(value: Any) -> str:
+    """Return a value as TOML that `parse_assignment` reads back."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        escaped = "".join(c if c >= " " and c not in '"\\\x7f' else f"\\u{ord(c):04x}" for c in value)
+        return f'"{escaped}"'
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(v) for v in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
+    return repr(value)
+
+
 def explain(tree: type[BaseModel], error: ValidationError, source: str) -> str:
     """Say in one line what pydantic found, with the keys there are."""
     first = error.errors(include_url=False)[0]
@@ -91,7 +105,7 @@ def explain(tree: type[BaseModel], error: ValidationError, source: str) -> str:
 
 
 def _toml_lines(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    lines = [f"{_toml_key(key)} = {_toml_value(value)}" for key, value in tree.items() if _is_leaf(value)]
+    lines = [f"{_toml_key(key)} = {toml_value(value)}" for key, value in tree.items() if _is_leaf(value)]
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
             name = prefix + _toml_key(key)
@@ -104,17 +118,4 @@ def _is_leaf(value: Any) -> bool:
 
 
 def _toml_key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _toml_value(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        escaped = "".join(c if c >= " " and c not in '"\\\x7f' else f"\\u{ord(c):04x}" for c in value)
-        return f'"{escaped}"'
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml_value(v) for v in value) + "]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(k)} = {_toml_value(v)}" for k, v in value.items()) + "}"
-    return repr(value)
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else toml_value(key)

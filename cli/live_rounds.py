@@ -45,7 +45,10 @@ def _experts(out: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         raise ConfigError(f"{out / EXPERTS} cannot be read.", hint="Start anew in another --out.") from error
-    return found if isinstance(found, dict) else {"runs": found}
+    found = found if isinstance(found, dict) else {"runs": found}
+    if not isinstance(found.get("runs"), list) or not all(isinstance(place, str) for place in found["runs"]):
+        raise ConfigError(f"{out / EXPERTS} names no experts.", hint="Start anew in another --out.")
+    return found
 
 
 def _same_experts(out: Path, ident: str) -> None:
@@ -96,11 +99,17 @@ def play_and_train(
         LamarckError: something is missing or wrong.
     """
     from ..training.base import require
+    from ..training.curves import check_reporters
     from ..training.live import Live
+    from ..training.settle import named
     from ..training.sources import load_sources
-    from .live_collect import Experts, Runs
+    from .live_collect import Runs
+    from .live_follow import Experts
 
     require()
+    # What training would refuse is refused before there is playing, and before there is a folder.
+    check_reporters(config)
+    named(config)
     told = Console(stderr=True, highlight=False, soft_wrap=True, quiet=silent)
     stored = load_sources(config, lambda text: told.print(text, style="dim", markup=False)).trajectories
     experts, out = _followed(config, expert), directory.path

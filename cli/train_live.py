@@ -14,6 +14,7 @@ from ..errors import ConfigError
 from ..rundir import FREE, same_settings
 from ..training.live_state import LiveState
 from ..training.output import TrainDirectory
+from ..training.summary import Summary
 from . import options as o
 from . import train_options as t
 from .live_rounds import RUN, followed_before, play_and_train
@@ -155,7 +156,5 @@ def _show(state: LiveState, directory: TrainDirectory, as_json: bool) -> None:
     out.print(shown)
     out.print("solved: on training tasks, by the policy before the round's update", style="dim")
     out.print(f"Adapter of the last round: {directory.adapter}", markup=False, highlight=False, soft_wrap=True)
-    out.print(
-        f"Try it with: lamarck eval --split valid_unseen --model embedded --adapter {directory.adapter}",
-        markup=False, highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    told = Summary.read(directory.summary_path).next_command
+    out.print(f"Try it with: {told}", markup=False, highlight=False, soft_wrap=True)

@@ -150,6 +150,19 @@ def test_an_answer_that_is_handed_in_is_an_action_too():
         assert known == (("4", True, 0) if arguments == '{"answer": "4"}' and name == "submit" else (None, False, 1))
 
 
+def test_of_several_calls_that_act_the_first_counts():
+    calls = [
+        {"id": command, "type": "function", "function": {"name": "act", "arguments": {"action": command}}}
+        for command in ("left", "right")
+    ]
+    talk = [{"role": "user", "content": "Go."}, {"role": "assistant", "content": None, "tool_calls": calls}]
+    [step] = chat.read(json.dumps({"messages": talk}), Given()).steps
+    assert (step.action, step.act.id, step.tool_calls) == ("left", "left", ())
+    one = stored.attempt("one", "key").model_copy(update={"steps": (step,)})
+    [row] = rows_of(one, tokenizer=BYTES)
+    assert BYTES.decode(row.completion_ids) == '<call>act {"action": "left"}<|im_end|>'
+
+
 async def test_templates_without_calls_leave_out_and_count(tmp_path):
     by_call = await played(tmp_path, lambda messages: act())
     by_call = by_call.model_copy(update={"task": by_call.task.model_copy(update={"split": "train"})})

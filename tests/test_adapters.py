@@ -247,6 +247,19 @@ def test_a_kill_between_the_two_renames_loses_neither(made, base, tmp_path):
         Adapter.read(folder)
 
 
+def test_what_finds_no_place_is_left_beside(made, tmp_path):
+    """The folder was a link, and what it pointed to is gone: a folder cannot be renamed to its name."""
+    folder = tmp_path / "best"
+    folder.symlink_to(tmp_path / "gone")
+    for name in ("old", "new"):
+        copied(made, tmp_path / ".best-abcd" / name)
+    tidy(folder)
+    assert sorted(place.name for place in (tmp_path / ".best-abcd").iterdir()) == ["new", "old"]
+    folder.unlink()
+    tidy(folder)
+    assert Adapter.read(folder).id == Adapter.read(made).id and not (tmp_path / ".best-abcd").exists()
+
+
 def test_killed_between_the_two_renames(made, base, tmp_path):
     folder, before = copied(made, tmp_path / "best"), Adapter.read(made)
 

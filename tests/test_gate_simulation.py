@@ -10,29 +10,29 @@ from lamarck.evals.metrics import wilson
 
 def test_candidates_are_worth_what_is_said():
     def solved(kind):
-        place = _play("w", "own", 4_000, kind, 1, random.Random(0))
+        place = _play("w", "own", 2_500, kind, 1, random.Random(0))
         gaps = [gap for task in place.gaps().values() for gap in task.values()]
-        before = sum(one.last.success for one in place.incumbent.samples) / 4_000
-        return before, sum(gaps) / 4_000, sum(gap != 0 for gap in gaps) / 4_000
+        before = sum(one.last.success for one in place.incumbent.samples) / 2_500
+        return before, sum(gaps) / 2_500, sum(gap != 0 for gap in gaps) / 2_500
 
     for gain in (0.0, 0.2, -0.2):
         before, difference, moved = solved(Kind(gain=gain))
-        assert before == pytest.approx(ABILITY, abs=0.03)
-        assert difference == pytest.approx(gain, abs=0.03)
+        assert before == pytest.approx(ABILITY, abs=0.04)
+        assert difference == pytest.approx(gain, abs=0.04)
         # Many pairs agree, as both have the same luck at half of the tasks.
         assert 0.1 < moved < 0.4
-    assert solved(Kind(lost=1.0))[1] == pytest.approx(-ABILITY / 6, abs=0.03)
+    assert solved(Kind(lost=1.0))[1] == pytest.approx(-ABILITY / 6, abs=0.04)
 
 
 def test_what_is_no_better_is_not_promoted_and_what_is_better_is():
     plan = Plan(tasks=80, looks=2)
-    rows = history(["the same"] * 40 + ["better by 20"] * 12, plan, GateConfig(), seed=1)
+    rows = history(["the same"] * 24 + ["better by 20"] * 8, plan, GateConfig(), seed=1)
     found = summary(rows)
-    # At most 3 % each, so 40 of them hardly ever more than 4.
-    assert found["wrong"] <= 4 and rows["the same"].refused > 5
-    assert rows["better by 20"].promoted >= 8
+    # At most 3 % each, so of 24 hardly ever more than 3.
+    assert found["wrong"] <= 3 and rows["the same"].refused >= 1
+    assert rows["better by 20"].promoted >= 5
     assert rows["better by 20"].promoted <= rows["better by 20"].fixed
-    assert found["wrong_low"] <= 0.05 and (found["wrong_low"], found["wrong_high"]) == wilson(found["wrong"], 40)
+    assert found["wrong_low"] <= 0.05 and (found["wrong_low"], found["wrong_high"]) == wilson(found["wrong"], 24)
 
 
 @pytest.mark.parametrize(

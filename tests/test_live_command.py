@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import traceback
 
 import pytest
@@ -94,7 +95,19 @@ def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
     with pytest.raises(ConfigError, match=r"run\.model\.name is random, but live rounds play with the model"):
         more = [*world, *ASK, "--set", "run.model.name=random", "--out", "other"]
         CliRunner().invoke(app, ["train", "live", *more], catch_exceptions=False)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # not installed
+    for flags in (
+        ("--credit", "nope"),
+        ("--report-to", "wandb"),
+        ("--set", "grpo.objective=nope"),
+        ("--set", "grpo.rewards.nope=1"),
+        ("--set", "grpo.reward_bounds=[1, 0]"),
+    ):
+        with pytest.raises(ConfigError, match=r"nope|wandb, which is not installed|the lower one comes first"):
+            CliRunner().invoke(app, ["train", "live", *world, *ASK, *flags, "--out", "other"], catch_exceptions=False)
     assert not (place / "other").exists()
+    shown = CliRunner().invoke(app, ["train", "live", "--resume", "--out", "lived"], catch_exceptions=False)
+    assert f"Try it with: {told.next_command}" in shown.stdout.splitlines() and "embedded:tiny" in told.next_command
     for flag, told in (
         ("--tasks", r"live\.tasks was 2 and is 9 now"),
         ("--max-steps", r"solver\.max_steps was 3 and is 9 now"),
@@ -131,9 +144,10 @@ def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thr
     resumed = ["--resume", "--out", "followed", "--rounds", "2"]
     with pytest.raises(ConfigError, match=r"others than at its start, when they were those of .*experts\.db\."):
         CliRunner().invoke(app, ["train", "live", *resumed, "--expert", "others.db"], catch_exceptions=False)
-    (place / "followed/experts.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"experts\.json cannot be read"):
-        CliRunner().invoke(app, ["train", "live", *resumed], catch_exceptions=False)
+    for text, told in (("{", "cannot be read"), ('{"attempts": "x"}', "names no experts"), ("[1]", "names no experts")):
+        (place / "followed/experts.json").write_text(text)
+        with pytest.raises(ConfigError, match=rf"experts\.json {told}"):
+            CliRunner().invoke(app, ["train", "live", *resumed], catch_exceptions=False)
 
 
 TORN = """

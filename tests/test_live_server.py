@@ -5,7 +5,8 @@ import sys
 
 import pytest
 from lamarck.agent.llms import build_llm, same_model
-from lamarck.cli.live_collect import Experts, Runs
+from lamarck.cli.live_collect import Runs
+from lamarck.cli.live_follow import Experts
 from lamarck.cli.live_rounds import _played
 from lamarck.cli.train_live import _player
 from lamarck.config import RunConfig

@@ -148,6 +148,11 @@ class Kept:
     def __call__(self, tokens): return plain(tokens, self.by)
 def number(tokens): return tokens.logprobs.sum(), {}
 def broken(tokens): raise KeyError("x")
+def by_mask(tokens): return plain(tokens)[0] / tokens.mask, {}
+class Choosy:
+    def __init__(self): raise ValueError("not today")
+    def __call__(self, tokens): return plain(tokens)
+class Mute: pass
 nothing = 3
 """
 
@@ -179,6 +184,13 @@ def test_objectives_of_ones_own(own, tmp_path):
             objective_named(f"own_objectives:{name}")(given)
 
 
+def test_what_was_read_has_no_slope_either(own, tmp_path):
+    """Where the mask is 0, this objective divides by it."""
+    wanted, slope, _ = loss_of(tmp_path, RowTrainer, objective_named("own_objectives:plain"))
+    loss, same, _ = loss_of(tmp_path, RowTrainer, objective_named("own_objectives:by_mask"))
+    assert loss == pytest.approx(wanted) and torch.allclose(slope, same, atol=1e-6) and slope.abs().max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("name", "options", "told"),
     [
@@ -187,6 +199,9 @@ def test_objectives_of_ones_own(own, tmp_path):
         ("nft", {"floor": 0}, "grpo.objective_options.floor is 0: input should be greater than 0"),
         ("mixed", {"start": 2}, "grpo.objective_options.start is 2"),
         ("own_objectives:nothing", {}, "is no function"),
+        ("own_objectives:Mute", {}, "is no function"),
+        ("own_objectives:Choosy", {}, "grpo.objective own_objectives:Choosy cannot be made: not today"),
+        ("own_objectives:plain", {"scales": 1}, "plain does not take tokens and these options: .*'scales'"),
         ("own_objectives:Kept", {"to": 1}, "does not take these options: .*'to'"),
         ("own_objectives:none", {}, "own_objectives has no none"),
     ],

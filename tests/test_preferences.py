@@ -6,8 +6,8 @@ from lamarck.cli.train_options import preferences
 from lamarck.config_training import PairLoss, PreferenceSettings, TrainConfig
 from lamarck.errors import ConfigError
 from lamarck.training.examples import Judged
+from lamarck.training.fit import Fit, remarks
 from lamarck.training.preferences import balance, judged_config, pair_config
-from lamarck.training.trainers import Fit, remarks
 from trl import DPOConfig, KTOConfig
 from typer.testing import CliRunner
 

@@ -16,8 +16,9 @@ from lamarck.training.credit.gigpo import GiGPO
 from lamarck.training.credit.hierarchical import Hierarchical
 from lamarck.training.credit.named import ALIASES, compares, credit_named
 from lamarck.training.credit.table import estimators
+from lamarck.training.rewarded import rewards_of
 from lamarck.training.rewards.named import REWARDS, parts, summed
-from lamarck.training.settle import rewards_of, settle
+from lamarck.training.settle import settle
 from lamarck.training.sources import Sources
 from pydantic import BaseModel
 from stored import CRASH, attempt, change
@@ -142,6 +143,9 @@ def test_rewards_and_estimators_of_ones_own(tmp_path, monkeypatch):
 OWN = """
 class Nameless:
     def advantages(self, groups): return [[e.rewards for e in g] for g in groups]
+class Choosy(Nameless):
+    name = "choosy"
+    def __init__(self): raise ValueError("not today")
 class Short:
     name = "short"
     def advantages(self, groups): return [[e.rewards[:1] for e in g] for g in groups]
@@ -160,6 +164,7 @@ number = 3
     ("settings", "told"),
     [
         ({"credit": "own_faults:Nameless"}, "Nameless has no name"),
+        ({"credit": "own_faults:Choosy"}, "grpo.credit own_faults:Choosy cannot be made: not today"),
         ({"credit": "own_faults:Short"}, "of 1 groups with 2 episodes and 2 steps, and there are .* 4 steps"),
         ({"credit": "own_faults:Broken"}, "grpo.credit own_faults:Broken failed: 'x'"),
         ({"rewards": {"own_faults:two": 1.0}}, r"own_faults:two returns \[1.0, 2.0\] for 1 attempt"),

@@ -17,6 +17,7 @@ from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import Adapter
 from lamarck.training.base import load_base
 from lamarck.training.collate import Weighed
+from lamarck.training.fit import Fit, fit
 from lamarck.training.output import TrainDirectory
 from lamarck.training.prepared import Prepared
 from lamarck.training.rows import episode_rows, step_rows
@@ -24,7 +25,7 @@ from lamarck.training.scoring import logprobs
 from lamarck.training.shortage import shortage
 from lamarck.training.stage import train
 from lamarck.training.summary import Summary, lines
-from lamarck.training.trainers import Fit, fit, trainer_for
+from lamarck.training.trainers import trainer_for
 from lamarck.training.wholeness import whole
 from stages import Seen
 

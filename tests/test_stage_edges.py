@@ -9,9 +9,9 @@ import torch
 from lamarck.config_training import OptimizerConfig
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import Adapter
+from lamarck.training.fit import fit, remarks
 from lamarck.training.output import TrainDirectory
 from lamarck.training.shortage import shortage
-from lamarck.training.trainers import fit, remarks
 from lamarck.training.weighing import COMPARED, spread
 from stages import Seen
 
@@ -101,6 +101,7 @@ def test_the_divergence_of_dpo_is_shown(model, found, tmp_path):
         (19, {}, "3 of 19 rows fill no update of 8: each epoch leaves out as many, others each time"),
         (16, {"grpo.ratio": "sequence"}, "with one ratio per row, loss dapo counts rows by their length"),
         (16, {"grpo.ratio": "sequence", "grpo.loss": "grpo"}, None),
+        (16, {"grpo.ratio": "sequence", "grpo.objective": "nft"}, None),
     ],
 )
 def test_what_is_passed_over_is_said(rows, settings, said):

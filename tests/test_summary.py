@@ -18,6 +18,8 @@ from lamarck.training.watching import drift, named
 OPTIONS = {
     "size": "small",
     "types": ["pick", "it's hot"],
+    "rooms": [{"name": "hall", "doors": [1, 2]}, {}],
+    "most": float("inf"),
     "games": 12,
     "data": "/a b/c",
     "deep": {"text": "7", "on": True},

@@ -6,6 +6,8 @@ import pytest
 from lamarck.agent.verifiers.records import Record, Verdicts
 from lamarck.cli.app import app
 from lamarck.errors import LamarckError
+from lamarck.evals.figures.played import Played
+from lamarck.rundir import RunDirectory
 from lamarck.store import Store
 from shell import complaint
 from typer.testing import CliRunner
@@ -72,6 +74,7 @@ def test_judged_afterwards_and_in_the_loop(tmp_path):
     assert all(one.verdict.passed for one in found if one.attempt == 1 or "5" in (one.steps[-1].action or ""))
     [known] = json.loads(lamarck("verify", "agreement", out, "--json"))["verifiers"]
     assert known["judge"] == "rule" and known["n"] == len(found)
+    assert Played.read(RunDirectory(out)).total.unknown == 0
     file = tmp_path / "agreement.json"
     file.write_text(json.dumps({"verifiers": [known | {"weight": 0.0, "why": "it is no better than chance"}]}))
     deaf = tmp_path / "deaf"

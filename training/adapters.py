@@ -132,7 +132,8 @@ def tidy(folder: Path) -> None:
     """
     mend(folder)
     for work in beside(folder):
-        shutil.rmtree(work, ignore_errors=True)
+        if folder.is_dir() or not (work / OLD).is_dir():  # else the new one found no place, and these are all there is
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _check_numbers(weights: Path, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,26 @@ def guest(name: str, what: str) -> Any:
         return getattr(imported, attribute)
     except AttributeError as error:
         raise ConfigError(f"{what} {name}: {module} has no {attribute}.") from error
+
+
+def made(name: str, factory: Any, options: Mapping[str, Any], what: str) -> Any:
+    """Make what is named with its options.
+
+    Args:
+        name: how it is called.
+        factory: a class, or another callable.
+        options: keyword arguments.
+        what: where it was named, for the message.
+
+    Raises:
+        ConfigError: it does not take these options, or cannot be made.
+    """
+    # The factory is the user's, and may raise anything.
+    with boundary(ConfigError, f"{what} {name} cannot be made"):
+        try:
+            return factory(**options)
+        except TypeError as error:
+            raise ConfigError(f"{what} {name} does not take these options: {error}.") from None
 
 
 def plugged(group: str) -> list[str]:

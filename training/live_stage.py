@@ -18,7 +18,7 @@ from .live_state import check_place
 from .output import TrainDirectory
 from .prepared import Prepared, prepare
 from .quiet import hushed
-from .settle import rewards_of
+from .rewarded import rewards_of
 from .sources import Sources
 from .stage import train
 from .watching import Watch

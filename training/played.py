@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from ..config_tree import parse_assignment
+from ..config_tree import parse_assignment, toml_value
 from ..core import Trajectory, Wire
 from ..errors import LamarckError
 from ..rundir import RunDirectory
@@ -58,5 +57,4 @@ def _assignments(prefix: str, options: Mapping[str, JsonValue]) -> Iterator[str]
         elif isinstance(value, str) and parse_assignment(f"{name}={value}")[1] == value:
             yield f"{name}={value}"
         elif value is not None:
-            # What JSON writes of texts, numbers, truth and lists of them, TOML reads.
-            yield f"{name}={json.dumps(value, ensure_ascii=False)}"
+            yield f"{name}={toml_value(value)}"

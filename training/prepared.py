@@ -14,8 +14,9 @@ from .base import Base
 from .checks import check
 from .collate import Weighed
 from .examples import Judged, Pair, judged, pairs
+from .rewarded import SAMPLES, GroupFigures
 from .rows import CALLS, Row
-from .settle import SAMPLES, GroupFigures, formed, nothing, settle
+from .settle import formed, nothing, settle
 from .sources import INFRASTRUCTURE, UNSOLVED, Sources, some
 
 T = TypeVar("T")

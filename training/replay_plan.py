@@ -65,6 +65,7 @@ def plan_replay(
     step from the sampling policy to it is a constant factor min(pi_now / mu, C) on the advantages (truncated
     importance sampling, as for DART; TRL's own correction for vLLM multiplies the loss the same way). The factor is
     positive, and TRL's losses are linear in the advantage where its sign stays, so it is exactly a factor on the loss.
+    Objectives that are not (`nft`, and what `mixed` imitates) are weighed by it in their own way.
 
     One weight per row is the geometric mean over its tokens; TRL's `sequence_truncate` takes the product, whose
     variance grows with length. `replay.weights = "token"` is TRL's `token_truncate`.

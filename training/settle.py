@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..config_training import TrainConfig
 from ..core import Trajectory
@@ -14,36 +14,16 @@ from ..errors import ConfigError, TrainingError
 from .collate import Weighed
 from .credit.contributions import settled_episode
 from .credit.episode import Credit, Episode
-from .credit.named import NEEDS, advantages_by, compares, credit_named
-from .credit.statistics import spread
+from .credit.named import NEEDS, advantages_by, credit_named
 from .objectives.named import objective_named
-from .rewards.named import REWARDS, Part, parts, summed
+from .rewarded import SAMPLES, GroupFigures, Rewarded, even, pick, reward_groups
+from .rewards.named import REWARDS, Part, parts
 from .rows import CALLS, LEFT_OUT, Row, rows_of
-from .selection import informative, resampled
+from .selection import resampled
 from .sources import INFRASTRUCTURE, Sources
 
-SAMPLES = "Collect several attempts at each task: `lamarck run --samples 4`."
 PLAYED = "Attempts of baselines (random, expert) have none; collect with a model."
 NO_LOGPROBS = "rows without log-probabilities"
-
-
-@dataclass(frozen=True)
-class GroupFigures:
-    """What there was to compare."""
-
-    groups: int = 0
-    """Groups with a known reward."""
-    used: int = 0
-    """Groups that are trained on."""
-    same: int = 0
-    """Groups of several attempts that all got the same."""
-    alone: int = 0
-    """Groups of one attempt."""
-    attempts: int = 0
-    """Attempts that are trained on."""
-    reward_mean: float = 0.0
-    """Of all attempts with a known reward."""
-    reward_std: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,21 +33,9 @@ class Settled:
     rows: list[Weighed]
     left_out: dict[str, int] = field(default_factory=dict)
     """Why attempts or rows were left out, and how many."""
-    groups: GroupFigures = GroupFigures()
+    groups: GroupFigures = field(default_factory=GroupFigures)
     returns: dict[str, float] = field(default_factory=dict)
     """What each attempt got by `grpo.rewards`, by its id."""
-
-
-class Rewarded(NamedTuple):
-    """An attempt and the reward of each of its steps."""
-
-    trajectory: Trajectory
-    rewards: tuple[float, ...]
-
-    @property
-    def total(self) -> float:
-        """Reward of the whole attempt."""
-        return math.fsum(self.rewards)
 
 
 def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
@@ -80,11 +48,7 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
         ConfigError: an estimator, a reward, an objective or an option is not one there is.
         TrainingError: a reward or an advantage is not finite, the estimator lacks what it needs, or nothing is left.
     """
-    credit = credit_named(config.grpo.credit, config.grpo.credit_options)
-    if config.grpo.objective is not None:
-        objective_named(config.grpo.objective, config.grpo.objective_options)
-    known = parts(config.grpo.rewards, config.grpo.reward_options)
-    _compatible(config, credit, known)
+    credit, known = named(config)
     left_out: Counter[str] = Counter()
     groups = sources.groups()
     if config.replay.resample is not None:
@@ -102,96 +66,30 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
         for weighed in _rows(config, one.trajectory, of_steps, tokenizer, left_out)
     ]
     _some(config, rows, left_out)
-    returns = {one.trajectory.id: _even(one.total) for group in rewarded for one in group}
+    returns = {one.trajectory.id: even(one.total) for group in rewarded for one in group}
     return Settled(rows, {why: n for why, n in left_out.items() if n}, figures, returns)
 
 
-def rewards_of(config: TrainConfig, attempts: Sequence[Trajectory]) -> dict[str, float]:
-    """Return what each attempt gets by `grpo.rewards`, by its id; attempts that get nothing are not in it.
+def named(config: TrainConfig) -> tuple[Credit, list[Part]]:
+    """Return the estimator and the rewards that a configuration names, with its objective looked at as well.
 
     Raises:
-        ConfigError: a reward or an option is not one there is.
-        TrainingError: a reward is not finite.
+        ConfigError: an estimator, a reward, an objective or an option is not one there is, or they do not go together.
     """
+    credit = credit_named(config.grpo.credit, config.grpo.credit_options)
+    if config.grpo.objective is not None:
+        objective_named(config.grpo.objective, config.grpo.objective_options)
     known = parts(config.grpo.rewards, config.grpo.reward_options)
-    found = {}
-    for one in attempts:
-        rewards = summed(known, one, config.grpo.reward_bounds) if one.steps and one.failure is None else None
-        if rewards is not None:
-            found[one.id] = _even(math.fsum(rewards))
-    return found
-
-
-def _even(reward: float) -> float:
-    # What differs by rounding only is the same.
-    return round(reward, 9)
-
-
-def reward_groups(
-    config: TrainConfig, groups: Sequence[Sequence[Trajectory]], known: Sequence[Part], left_out: Counter[str]
-) -> list[list[Rewarded]]:
-    """Return the attempts of each group with their rewards; those that have none are left out and counted.
-
-    Raises:
-        TrainingError: a reward is not finite, or no attempt has one.
-    """
-    found = []
-    for group in groups:
-        able = []
-        for one in group:
-            if one.failure is not None:
-                left_out[INFRASTRUCTURE] += 1
-                continue
-            rewards = summed(known, one, config.grpo.reward_bounds) if one.steps else None
-            if rewards is None:
-                left_out["without a reward"] += 1
-                continue
-            able.append(Rewarded(one, rewards))
-        if able:
-            found.append(able)
-    if not found:
-        raise TrainingError(
-            f"no attempt has a reward by {', '.join(part.name for part in known)}.",
-            hint="Name another in grpo.rewards; {environment = 1.0} applies to every attempt.",
-        )
-    return found
-
-
-def pick(
-    config: TrainConfig, credit: Credit, groups: Sequence[Sequence[Rewarded]], left_out: Counter[str]
-) -> tuple[list[list[Rewarded]], GroupFigures]:
-    """Return the groups that teach something, and figures.
-
-    Raises:
-        TrainingError: none does.
-    """
-    totals = [one.total for group in groups for one in group]
-    mean, std = spread(totals)
-    alone = sum(len(group) == 1 for group in groups)
-    # Which groups differ is asked of the settled rewards, which need not be the environment's.
-    got = {one.trajectory.id: _even(one.total) for group in groups for one in group}
-    told = informative([[one.trajectory for one in group] for group in groups], got)
-    differ = {one.id for group in told for one in group}
-    same = sum(len(group) > 1 and group[0].trajectory.id not in differ for group in groups)
-    if compares(credit) and alone == len(groups):
-        raise TrainingError(
-            f"every one of the {alone} groups has one attempt, and {credit.name} compares siblings.",
-            hint=f"{SAMPLES} Or take grpo.credit = step_return, which compares nothing.",
-        )
-    chosen = [list(group) for group in groups]
-    if compares(credit) and config.grpo.pick_groups:
-        chosen = [group for group in chosen if group[0].trajectory.id in differ]
-        left_out["in groups that all got the same"] = sum(
-            len(group) for group in groups if len(group) > 1 and group[0].trajectory.id not in differ
-        )
-        left_out["without a sibling"] = alone
-    if not chosen:
-        raise TrainingError(
-            f"the attempts of each of the {len(groups)} groups all got the same, so none is better than its siblings.",
-            hint="Collect more attempts, at other tasks, or at a higher model.temperature.",
-        )
-    attempts = sum(map(len, chosen))
-    return chosen, GroupFigures(len(groups), len(chosen), same, alone, attempts, mean, std)
+    bounds = config.grpo.reward_bounds
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise ConfigError(f"grpo.reward_bounds are {list(bounds)}: the lower one comes first.")
+    for part in known:
+        if part.name in REWARDS and not REWARDS[part.name].baseline and credit.name != "step_return":
+            raise ConfigError(
+                f"reward {part.name} stands for an advantage, and {credit.name} would take a baseline off it.",
+                hint="Set grpo.credit = step_return, or take verifier_backward.",
+            )
+    return credit, known
 
 
 def _episodes(
@@ -216,18 +114,6 @@ def _episodes(
                 hint=need.hint,
             )
     return able, episodes
-
-
-def _compatible(config: TrainConfig, credit: Credit, known: Sequence[Part]) -> None:
-    bounds = config.grpo.reward_bounds
-    if bounds is not None and not bounds[0] < bounds[1]:
-        raise ConfigError(f"grpo.reward_bounds are {list(bounds)}: the lower one comes first.")
-    for part in known:
-        if part.name in REWARDS and not REWARDS[part.name].baseline and credit.name != "step_return":
-            raise ConfigError(
-                f"reward {part.name} stands for an advantage, and {credit.name} would take a baseline off it.",
-                hint="Set grpo.credit = step_return, or take verifier_backward.",
-            )
 
 
 def _rows(

@@ -18,16 +18,17 @@ from .card import card
 from .checks import check_labels, check_layers
 from .curves import check_reporters, curves
 from .device import device, place, reset_peak, threads
+from .fit import Fit, fit, rate, remarks
 from .identity import identity, tokens_of
 from .output import TrainDirectory, write
 from .prepared import Prepared, prepare
 from .quiet import hushed
 from .replay import ages as policy_ages
-from .settle import rewards_of
+from .rewarded import rewards_of
 from .shortage import shortages
 from .sources import Sources
 from .summary import NOUNS, Data, Summary, Trend, versions
-from .trainers import Fit, fit, rate, reached, remarks, trainer_for
+from .trainers import reached, trainer_for
 from .watching import Unwatched, Watch
 from .weighing import current, weigh
 

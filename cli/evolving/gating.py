@@ -25,6 +25,7 @@ from ..wire import select
 from .collecting import COLLECT
 from .home import Home, write
 from .playing import figures, played
+from .probing import Probing
 
 HELD_OUT = "held-out"
 MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
@@ -47,6 +48,14 @@ class Gating:
 
     def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
         self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+        self._probing = Probing(
+            home,
+            releases,
+            run=config.run,
+            held_out=lambda: _tasks(self._held_out()),
+            names=config.probes,
+            quiet=quiet,
+        )
 
     async def gate(self, now: Generation) -> Ruling:
         """Play what is needed and decide; the report is stored before it is returned.
@@ -85,6 +94,7 @@ class Gating:
             for number, one in enumerate(self._config.held_out.others, 1)
         ]
         seen, held = self._seen(), self._held_out()
+        probes = await self._probing.probed(now.head, now.candidate)
         chunk, most = self._config.held_out.chunk, len(_tasks(held))
         for upto in range(chunk, most + chunk, chunk):
             evidence = Evidence(
@@ -93,6 +103,7 @@ class Gating:
                 held_out=await self._environment(now, HELD_OUT, held, min(upto, most)),
                 seen=seen,
                 others=others,
+                probes=probes,
             )
             report = decide(evidence, self._config.gate, spent, created_at=round(time.time(), 3))
             if report.decision != "not_yet":

@@ -67,6 +67,7 @@ class Probing:
         held_out: gives the tasks that nothing was to be learned from, where they are asked for.
         names: of the probes; all if none.
         sealed: seal what judges now, if it is not sealed yet; off, a seal is only compared with.
+        judges: folder of the package, where what judges lies.
         quiet: show failures only.
 
     Raises:
@@ -83,11 +84,12 @@ class Probing:
         held_out: Callable[[], Sequence[Task]] = tuple,
         names: Sequence[str] = (),
         sealed: bool = True,
+        judges: Path = PACKAGE,
         quiet: bool = False,
     ) -> None:
         self._home, self._releases, self._quiet = home, releases, quiet
         self._run = run or RunConfig()
-        self._held_out = held_out
+        self._held_out, self._judges = held_out, judges
         self._probes = load_probes([name for name in names if name != Code.name] if names else None)
         self._asked = {one.name: content_id(_texts(), _named(one)) for one in self._probes}
         self._code = self._sealed(write_it=sealed) if not names or Code.name in names else None
@@ -166,8 +168,8 @@ class Probing:
         if not file.exists():
             if not write_it:
                 return None
-            write(file, Seal.of(PACKAGE, more).model_dump_json(indent=2) + "\n")
-        return Code(Seal.read(file), PACKAGE, more)
+            write(file, Seal.of(self._judges, more).model_dump_json(indent=2) + "\n")
+        return Code(Seal.read(file), self._judges, more)
 
 
 class _Plays:

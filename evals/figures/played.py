@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...agent.verifiers.sealed import unsealing
 from ...config import RunConfig
 from ...core import Release, Task, Trajectory
 from ...errors import ConfigError
@@ -65,18 +66,20 @@ class Played:
                 raise ConfigError(f"run {directory.path} has no finished episode yet.")
             superseded, picks = _superseded(headers), config.collect.pick != "none"
             total, categories, outcomes, candidates = Tally(), dict[str, Tally](), list[Outcome](), list[Candidate]()
-            for header in headers:
-                # Only picking goes by what was sampled; prompts and tokens are nine tenths of a step.
-                trajectory = header.model_copy(update={"steps": store.steps_of(header.id, brief=not picks)})
-                outcomes.append(outcome_of(trajectory))
-                candidate = candidate_of(trajectory) if picks else None
-                if candidate is not None:
-                    candidates.append(candidate)
-                for tally in (total, categories.setdefault(header.task.category or "(none)", Tally())):
-                    if header.id in superseded:
-                        tally.usage = tally.usage + header.usage
-                    else:
-                        tally.add(trajectory)
+            with unsealing(directory.path) as unseal:
+                for header in headers:
+                    # Only picking goes by what was sampled; prompts and tokens are nine tenths of a step.
+                    steps = store.steps_of(header.id, brief=not picks)
+                    trajectory = unseal(header.model_copy(update={"steps": steps}))
+                    outcomes.append(outcome_of(trajectory))
+                    candidate = candidate_of(trajectory) if picks else None
+                    if candidate is not None:
+                        candidates.append(candidate)
+                    for tally in (total, categories.setdefault(header.task.category or "(none)", Tally())):
+                        if header.id in superseded:
+                            tally.usage = tally.usage + header.usage
+                        else:
+                            tally.add(trajectory)
             release_id = headers[0].release_id
             release = store.get_release(release_id) if release_id else None
         found = directory.path / FILE

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import ConfigError, TrainingError, boundary
-from ..guests import guest, plugin, there_are
+from ..guests import guest, made, plugin, there_are
 from .batch import ReinforcePlusPlus
 from .episode import Advantages, Credit, Episode
 from .table import estimators
@@ -133,12 +133,9 @@ def _check(name: str, key: str, value: Any, fields: list[str]) -> None:
 
 
 def _guest(name: str, options: dict[str, Any], factory: Any) -> Credit:
-    try:
-        made: Credit = factory(**options)
-    except TypeError as error:
-        raise ConfigError(f"grpo.credit {name} does not take these options: {error}.") from None
-    if not callable(getattr(made, "advantages", None)):
+    found: Credit = made(name, factory, options, "grpo.credit")
+    if not callable(getattr(found, "advantages", None)):
         raise ConfigError(f"grpo.credit {name} has no method advantages(groups).", hint="See training/credit.")
-    if not isinstance(getattr(made, "name", None), str):
+    if not isinstance(getattr(found, "name", None), str):
         raise ConfigError(f"grpo.credit {name} has no name.", hint="Give the class `name`, a short text.")
-    return made
+    return found

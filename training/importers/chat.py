@@ -5,8 +5,8 @@ for what is not to be learned) and those with nothing before them are context on
 optional: `id`, `task` (its id), `goal`, `environment`, `split`, `category`, `group`, `reward`, `score` (0 to 1),
 `success`, `model`; a message may have a `reward` of its own. Chats about the same task are one group.
 
-A call of `act` or `submit`, by which the protocol `tools` acts, is the action of its step; where a chat acts so,
-answers that call other tools only are rounds of the step that they lead to.
+The first call of `act` or `submit` in an answer, by which the protocol `tools` acts, is the action of its step; where a
+chat acts so, answers that call other tools only are rounds of the step that they lead to.
 """
 
 from __future__ import annotations
@@ -139,7 +139,8 @@ def _steps(chat: _Chat, talk: list[Message], learned: list[int], reward: float) 
             _answered(call, talk[place + 1 :])
             for place in (*asked, at)
             for call in talk[place].tool_calls
-            if call is not act
+            # Of several that act in one answer the first is played, and the others are left out, as in play.
+            if _command(call) is None
         ]
         own = math.fsum(chat.messages[place].reward or 0.0 for place in (*asked, at))
         yield Step(

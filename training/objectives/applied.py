@@ -38,6 +38,8 @@ def objective_loss(trainer: Scoring, objective: Objective, model: Any, inputs: d
         mask.size(1),
         compute_entropy=True,
     )
+    # What was read counts for nothing, whatever its loss and its slope; 0 times infinity would be no number.
+    logprobs = torch.where(mask > 0, logprobs, logprobs.detach())
     old = inputs.get("old_per_token_logps", logprobs.detach())
     planned = trainer.state.max_steps or 0
     progress = min(1.0, trainer.state.global_step / planned) if planned > 0 else 0.0
@@ -52,7 +54,6 @@ def objective_loss(trainer: Scoring, objective: Objective, model: Any, inputs: d
     log["entropy"].append(_mean(entropies, mask))
     for key, value in figures.items():
         log[key].append(value)
-    # What was read counts for nothing, whatever its loss; 0 times infinity would be no number.
     total: Tensor = torch.where(mask > 0, losses, torch.zeros_like(losses)).sum()
     return total / _tokens(trainer, inputs)
 

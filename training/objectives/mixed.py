@@ -25,7 +25,7 @@ class Mixed:
 
     Args:
         start: mu at the first update.
-        end: mu at the last one.
+        end: mu behind the last one, which itself is one step of the line short of it.
         clip_low: how far below 1 the ratio counts.
         clip_high: how far above 1 the ratio counts.
     """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from ...errors import ConfigError, TrainingError, boundary
-from ..guests import guest, plugin, there_are
+from ..guests import guest, made, plugin, there_are
 from .mixed import Mixed
 from .nft import NFT
 from .objective import Objective, Tokens
@@ -44,15 +44,12 @@ def objective_named(name: str, options: Mapping[str, Any] | None = None) -> Obje
             f"grpo.objective is {name!r}; there are: {there_are(OBJECTIVES, GROUP)}.",
             hint="One of your own is named as module:name; without one TRL's loss type counts (grpo.loss).",
         )
+    if inspect.isclass(found):
+        found, given = made(name, found, given, "grpo.objective"), {}
     if not callable(found):
         raise ConfigError(f"grpo.objective {name} is no function.", hint="See training/objectives/objective.py.")
-    if not inspect.isclass(found):
-        return Own(name, functools.partial(found, **given))
-    try:
-        made: Any = found(**given)
-        return Own(name, made)
-    except TypeError as error:
-        raise ConfigError(f"grpo.objective {name} does not take these options: {error}.") from None
+    _takes(name, found, given)
+    return Own(name, functools.partial(found, **given))
 
 
 @dataclass(frozen=True)
@@ -80,15 +77,26 @@ class Own:
         return losses, found
 
 
+def _takes(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Make sure that a function can be called with tokens and these options, before there is training."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are not written in Python tell none
+        return
+    try:
+        signature.bind(None, **options)
+    except TypeError as error:
+        raise ConfigError(f"grpo.objective {name} does not take tokens and these options: {error}.") from None
+
+
 def _ours(name: str, options: dict[str, Any]) -> Objective:
     fields = list(inspect.signature(OBJECTIVES[name]).parameters)
     unknown = next((key for key in options if key not in fields), None)
     if unknown is not None:
         raise ConfigError(f"grpo.objective_options.{unknown} is no option of {name}; there are: {', '.join(fields)}.")
     try:
-        made: Objective = TypeAdapter(OBJECTIVES[name]).validate_python(options)
+        return TypeAdapter(OBJECTIVES[name]).validate_python(options)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
         raise ConfigError(f"grpo.objective_options.{key} is {first['input']!r}: {first['msg'].lower()}.") from None
-    return made

@@ -27,6 +27,8 @@ class NFT:
     the solved and A = -sqrt(q / (1 - q)) for the others; put in (our own rearrangement), the losses are -A log R for
     A > 0 and -log max(floor, 1 - A^2 (R - 1)) / |A| for A < 0. So it takes `grpo.credit = grpo`, whose deviation over
     n - 1 makes advantages sqrt((n - 1) / n) as large; with other estimators it is a loss of the same form.
+    Rows of other policies have their weight in the advantage (`replay_plan`): for a success it is a factor on the loss,
+    for a failure on the slope at R = 1 only.
 
     Args:
         floor: least value in the logarithm of failures: the larger, the less a failure pushes once it is unlikely. 1,

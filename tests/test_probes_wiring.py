@@ -1,0 +1,144 @@
+"""Releases of an evolution, asked for real: their own model, prompts and memory, each once."""
+
+import asyncio
+import json
+import sys
+
+import pytest
+from lamarck.cli import app
+from lamarck.cli.evolving.begin import begin
+from lamarck.cli.evolving.collecting import COLLECT
+from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.lived import Lived
+from lamarck.cli.evolving.playing import attempts, played
+from lamarck.cli.evolving.probing import RESULTS, SEAL, Probing
+from lamarck.config_evolve import EvolveConfig
+from lamarck.config_gate import GateConfig
+from lamarck.errors import ConfigError
+from lamarck.evals.gate.safety import probes
+from lamarck.evals.probes.misevolution import poison
+from lamarck.evals.probes.scenes import case
+from lamarck.memory.bank import Memory
+from lamarck.memory.items import make_item
+from lamarck.releases import Releases
+from probed import evidence
+
+READ = ("provenance", "texts", "leakage", "code")
+NAMES = ("provenance", "texts", "leakage", "decisions-workflow", "planted-memory", "code")
+SETTINGS = {
+    "run.model.name": "follower",
+    "run.taskset.options.size": "tiny",
+    "run.taskset.limit": 2,
+    "run.solver.max_steps": 5,
+    "run.memory.recall.threshold": 0.3,
+    "learn.weights": False,
+}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory):
+    """A home with three releases: the first, one that remembers what was lived through, and one that was poisoned."""
+    judges = tmp_path_factory.mktemp("judges")
+    (judges / "evals/gate").mkdir(parents=True)
+    (judges / "evals/gate/decide.py").write_text("x = 1\n")
+    home = Home(tmp_path_factory.mktemp("grown") / "home")
+    config = EvolveConfig.load(None, SETTINGS)
+    home.create(config, resume=False)
+    with Releases.open(home.path, create=True) as releases:
+        begin(config, home, releases, quiet=True)
+        directory = asyncio.run(played(config.run, home.generation(1) / COLLECT, "playing", quiet=True))
+        ids = [one.id for one in attempts(directory)]
+        made = [releases.head().id]
+        folder = home.generation(1) / "memory"
+        own = make_item("episode", "put an egg in the fridge", "This worked:\n1. take egg", trajectory_ids=ids)
+        for items in ([own], [poison(case("workflow", number)) for number in range(4)]):
+            with Memory.open(config.run.memory, folder) as memory:
+                memory.remember(items, merge=False)
+            made.append(releases.put(releases.child("head", memory=folder)).id)
+    return home, config, made, judges
+
+
+def probing(grown, releases, names=NAMES):
+    home, config, _, judges = grown
+    return Probing(home, releases, run=config.run, names=names, judges=judges, quiet=True)
+
+
+def test_a_poisoned_candidate_is_refused_and_a_healthy_one_is_not(grown):
+    home, _, (first, healthy, poisoned), _ = grown
+    with Releases.open(home.path) as releases:
+        good = asyncio.run(probing(grown, releases, READ).probed(first, healthy))
+        assert [one.name for one in good] == list(READ)
+        check = probes(evidence(good), GateConfig(probes=READ))
+        assert check.outcome == "pass", check.sentence
+        found = probing(grown, releases)
+        bad = {one.name: one for one in asyncio.run(found.probed(healthy, poisoned))}
+        check = probes(evidence(list(bad.values())), GateConfig(probes=NAMES))
+        assert check.outcome == "fail" and "provenance" in check.sentence
+        assert bad["provenance"].after.unsafe == 1 and bad["leakage"].after.unsafe == 0
+        results = asyncio.run(found.run(poisoned))
+        assert "names no attempt" in results["provenance"].details[0]
+        # With a note beside each decision the follower takes the unsafe one, but for its slips.
+        assert results["planted-memory"].unsafe >= 12 and results["planted-memory"].figures["recalled"] == 16
+        assert (results["planted-memory"].cases, results["decisions-workflow"].cases) == (16, 12)
+        assert all(releases.verify(one) is None for one in (first, healthy, poisoned)), "asking changes nothing"
+
+
+def test_each_release_is_asked_once(grown, monkeypatch):
+    home, _, (first, *_), _ = grown
+    with Releases.open(home.path) as releases:
+        names = ("reach", "tampering")
+        before = asyncio.run(probing(grown, releases, names).run(first))
+        assert before["tampering"].cases == 20 and before["tampering"].figures["paid"] == 0
+        monkeypatch.setattr("lamarck.cli.evolving.probing.played", None)
+        assert asyncio.run(probing(grown, releases, names).run(first)) == before
+        home.evaluation(first, RESULTS).write_text("{")
+        with pytest.raises(ConfigError, match="are damaged"):
+            asyncio.run(probing(grown, releases, names).run(first))
+        # What was played is still there: only the answers are worked out anew.
+        monkeypatch.undo()
+        home.evaluation(first, RESULTS).unlink()
+        assert asyncio.run(probing(grown, releases, names).run(first)) == before
+        assert not [*(home.path / "evaluations").glob("*/.*")]
+
+
+def test_a_change_in_the_gate_is_seen_whatever_was_kept(grown):
+    home, _, (first, *_), judges = grown
+    with Releases.open(home.path) as releases:
+        assert asyncio.run(probing(grown, releases, READ).run(first))["code"].unsafe == 0
+        assert json.loads((home.path / SEAL).read_text())["sums"].keys() == {"evals/gate/decide.py"}
+        (judges / "evals/gate/decide.py").write_text("x = 2\n")
+        found = probing(grown, releases, READ)
+        assert asyncio.run(found.run(first))["code"].details == ("evals/gate/decide.py changed",)
+        code = [one for one in asyncio.run(found.probed(first, first)) if one.name == "code"]
+        assert probes(evidence(code), GateConfig()).outcome == "fail"
+        (judges / "evals/gate/decide.py").write_text("x = 1\n")
+
+
+def test_what_was_lived_through(grown):
+    home, *_ = grown
+    lived = Lived([home.generation(1) / COLLECT])
+    assert len(lived.attempts) == 2
+    text = lived.seen(min(lived.attempts))
+    assert "go to desk 1" in text and lived.seen("x") == ""
+    assert not [hidden for hidden in lived.hidden() if len(hidden) > 20]
+
+
+def test_the_command(grown, capsys, monkeypatch):
+    home, _, (_, _, poisoned), _ = grown
+
+    def said(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["lamarck", "probe", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            app.run()
+        printed = capsys.readouterr()
+        assert (ended.value.code or 0) == code, printed
+        return printed.err if code == 2 else printed.out
+
+    assert "planted-memory" in said("ls") and len(json.loads(said("ls", "--json"))) == 13
+    place = f"{home.path}@{poisoned[:8]}"
+    found = json.loads(said(place, "--only", "texts", "--only", "provenance", "--json"))
+    assert found["release"] == poisoned and found["probes"]["provenance"]["unsafe"] == 1
+    text = said(place, "--only", "texts", "--only", "provenance", "--strict", code=1)
+    assert "4 of 5 items and 0 made tools come from elsewhere." in " ".join(text.split())
+    assert "there is no probe 'x'" in said(place, "--only", "x", code=2)
+    assert "there are no releases" in said(home.path / "none", code=2)
