@@ -20,7 +20,6 @@ SETTINGS = {
     "learn.weights": False,
     "held_out.limit": 3,
     "held_out.chunk": 2,
-    "gate.waived": ["probes"],
     "run.taskset.options": {"size": "tiny", "games": 8, "types": ["look_at_obj_in_light"]},
     "run.model.name": "follower",
     "run.solver.max_steps": 12,
