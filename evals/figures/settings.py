@@ -42,6 +42,8 @@ def counts(key: str, config: RunConfig) -> bool:
     off = {
         "memory": config.memory.mode == "off" and name != "mode",
         "repair": config.repair.by == "none" and name != "by",
+        # With its name, so that evaluations from before there were verifiers keep theirs.
+        "verify": config.verify.by == "none" and not config.verify.withhold,
         "tools": not uses_tools(config),
         "sandbox": not uses_tools(config),
     }
