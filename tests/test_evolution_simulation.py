@@ -1,4 +1,4 @@
-"""The loop with a learner that is known: it reaches what it can reach, each part counts, and nothing bad gets through."""
+"""The loop with a learner that is known: it gets as far as it can, each part counts, and nothing bad gets through."""
 
 import asyncio
 
