@@ -95,6 +95,24 @@ def check(config: EvolveConfig) -> None:
             f"the weights of {run.model.name} cannot be trained here.",
             hint="Add --no-weights, or take --model embedded, embedded:FOLDER or vllm:FOLDER.",
         )
+    if config.gated:
+        _check_held_out(config)
+
+
+def _check_held_out(config: EvolveConfig) -> None:
+    from ..agent.tasksets import load_taskset
+    from .wire import select
+
+    given = config.run.taskset
+    taskset = load_taskset(given.name, given.options)
+    for split in (given.split, config.held_out.split):
+        if split not in taskset.splits():
+            raise ConfigError(
+                f"taskset {given.name} has no split {split!r}; there are: {', '.join(taskset.splits())}.",
+                hint="Name one by --split, another by --held-out.",
+            )
+    for other in config.held_out.others:
+        select(load_taskset(other.name, other.options), other.model_copy(update={"limit": 1}))
 
 
 def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple[Generation, ...]:

@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from lamarck.cli.evolve import run, show
+from lamarck.cli.evolve import check, run, show
 from lamarck.cli.evolving.home import Home
 from lamarck.config_evolve import EvolveConfig
 from lamarck.errors import ConfigError
@@ -134,3 +134,18 @@ def test_json_says_what_came_of_it(whole, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["head"] == found["generations"][0]["head"]
     assert [one["number"] for one in found["generations"]] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"run.taskset.name": "nope"}, "there is no taskset 'nope'"),
+        ({"held_out.split": "vallid"}, "has no split 'vallid'"),
+        ({"held_out.split": "train"}, "both learned from and held out"),
+        ({"learn.weights": True}, "the weights of follower cannot be trained"),
+        ({"run.memory.path": "m"}, "each generation brings its own"),
+    ],
+)
+def test_what_cannot_be_is_said_first(settings, line):
+    with pytest.raises(ConfigError, match=line):
+        check(EvolveConfig.load(None, SETTINGS | settings))
