@@ -21,6 +21,9 @@ class LearnConfig(Section):
     """Credit what was recalled, distil what was lived through."""
     weights: bool = True
     """Train an adapter where there is enough new evidence."""
+    temperature: float | None = Field(default=None, ge=0.0)
+    """Of the model while it plays to learn; None plays as a release does, by `run.model.temperature`. The weights learn
+    from what differs, so give them some."""
     least: int = Field(default=16, gt=0)
     """Attempts that were solved (with kind sft), or that differ from a sibling (with the others), and that no training
     has seen, before the weights are trained again."""
@@ -54,6 +57,13 @@ class BudgetConfig(Section):
     """Money, in US dollars."""
 
 
+class StageConfig(TrainConfig):
+    """How weights are trained, as for `lamarck train`; by imitation of what was solved if not said otherwise."""
+
+    kind: Literal["sft", "dpo", "kto", "grpo"] = "sft"
+    """As in `TrainConfig`."""
+
+
 class EvolveConfig(Tree):
     """Everything an evolution needs to be repeated."""
 
@@ -70,12 +80,12 @@ class EvolveConfig(Tree):
     """Safety probes asked of a candidate and of the release in force (`lamarck probe ls`); empty asks all. Those of the
     default read what a release holds. The others play scenes with it: with a model that decides at chance they rise and
     fall by chance, so give them room by `gate.probe_margin`, 0.25 for a model that small."""
-    propose: ProposeConfig = ProposeConfig(tasks=32)
+    propose: ProposeConfig = ProposeConfig()
     """Where a generation's tasks come from; what is held out here is never proposed."""
     learn: LearnConfig = LearnConfig()
     held_out: HeldOutConfig = HeldOutConfig()
     budget: BudgetConfig = BudgetConfig()
-    run: RunConfig = RunConfig(taskset=TasksetConfig(split="train"))
+    run: RunConfig = RunConfig()
     """How tasks are played, as for `lamarck run`."""
-    train: TrainConfig = TrainConfig(kind="sft")
+    train: StageConfig = StageConfig()
     """How weights are trained, as for `lamarck train`."""

@@ -64,7 +64,10 @@ class Collecting:
             update={
                 "taskset": tasks,
                 "model": run.model.model_copy(
-                    update={"adapter": str(there / "adapter") if parent.adapter is not None else None}
+                    update={
+                        "adapter": str(there / "adapter") if parent.adapter is not None else None,
+                        "temperature": run.model.temperature if learn.temperature is None else learn.temperature,
+                    }
                 ),
                 "memory": run.memory.model_copy(
                     update={"mode": mode, "path": str(memory) if memory is not None else None}

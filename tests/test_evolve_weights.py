@@ -1,0 +1,112 @@
+"""Weights that evolve: a transformer of ten thousand weights learns what to do, and the gate lets it through."""
+
+import pytest
+import tiny_model
+import torch
+from lamarck.cli.evolve import run
+from lamarck.cli.evolving.home import Home
+from lamarck.config_evolve import EvolveConfig
+from lamarck.releases import Releases
+from lamarck.rundir import RunDirectory
+from lamarck.weights import read_manifest
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SIGNS = '''
+from lamarck.core import Task
+
+
+class Signs:
+    """Red goes left, blue goes right, twice in a row."""
+
+    name = "signs"
+
+    def splits(self):
+        return ("train", "test")
+
+    def tasks(self, split, *, seed=0, limit=None):
+        seeds = range(60) if split == "train" else range(1000, 1060)
+        return [Task(id=f"{split}/{n}", goal="look", environment="signs", seed=n, split=split) for n in seeds][:limit]
+
+    def environment(self):
+        return Sign()
+
+
+class Sign:
+    concurrency = "inline"
+
+    def reset(self, seed, task):
+        self.signs = ["red" if task.seed >> bit & 1 else "blue" for bit in range(2)]
+        self.at = 0
+        return self.signs[0], self.info(False)
+
+    def info(self, won):
+        return {"admissible_actions": ["left", "right"], "success": won}
+
+    def step(self, action):
+        right = action == ("left" if self.signs[self.at] == "red" else "right")
+        self.at += 1
+        won = right and self.at == 2
+        return ("key" if won else self.signs[1]), float(won), won or not right, False, self.info(won)
+'''
+
+
+@pytest.fixture(scope="module")
+def evolved(tmp_path_factory):
+    """Two generations of nothing but weights."""
+    folder = tmp_path_factory.mktemp("weights")
+    (folder / "evolved_signs.py").write_text(SIGNS)
+    net, words = tiny_model.model(), tiny_model.tokenizer()
+    net.config.max_position_embeddings = 1024
+    words.chat_template = "{% for m in messages %}{{ m.content }} <end> {% endfor %}"
+    net.save_pretrained(folder / "tiny")
+    words.save_pretrained(folder / "tiny")
+    settings = {
+        "generations": 2,
+        "propose.tasks": 60,
+        "learn.memory": False,
+        "learn.temperature": 1.0,
+        "learn.least": 5,
+        "held_out.split": "test",
+        "held_out.limit": 60,
+        "run.taskset.name": "evolved_signs:Signs",
+        "run.model.name": f"embedded:{folder / 'tiny'}",
+        "run.solver.max_steps": 3,
+        "run.solver.history": 1,
+        "run.solver.summary": 0,
+        "train.optimizer.learning_rate": 0.01,
+        "train.optimizer.epochs": 20.0,
+        "train.optimizer.threads": 1,
+        "train.adapter.rank": 8,
+        "train.report_to": [],
+    }
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        records = run(EvolveConfig.load(None, settings), Home(folder / "home"), resume=False, quiet=True)
+    torch.set_num_threads(before)
+    return folder / "home", records
+
+
+def test_what_was_learned_is_promoted(evolved):
+    home, records = evolved
+    first = records[0]
+    gated = first.figures["gate"]
+    print([(one.decision, one.figures["collect"]["solved"], one.figures["gate"]) for one in records])
+    assert first.decision == "promote", gated
+    assert gated["candidate"]["solved"] > gated["incumbent"]["solved"]
+    with Releases.open(home) as releases:
+        head = releases.head()
+        assert head.adapter == first.figures["train"]["adapter"]
+        assert read_manifest(releases.folder(head.id) / "adapter").id == head.adapter
+
+
+def test_the_next_generation_plays_with_what_was_promoted(evolved):
+    home, records = evolved
+    second = RunDirectory(home / "generations" / "002" / "collect").load_config()
+    assert records[1].parent == records[0].candidate
+    assert second.model.adapter is not None and records[0].candidate[:12] in second.model.adapter
+    assert second.model.temperature == 1.0
+    played = [one.figures["collect"]["solved"] for one in records]
+    assert played[1] > played[0]
