@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from .config import RunConfig, TasksetConfig
-from .config_gate import GateConfig
+from .config_gate import CollapseConfig, GateConfig
 from .config_propose import ProposeConfig
 from .config_training import TrainConfig
 from .config_tree import Tree
@@ -74,6 +74,10 @@ class EvolveConfig(Tree):
     too small to be shown add up until they can be; or any release, drawn by what its descendants achieved (S057)."""
     gate: GateConfig = GateConfig()
     """When a candidate is promoted."""
+    collapse: CollapseConfig = CollapseConfig()
+    """When the alarms for a collapse ring."""
+    on_alarm: Literal["tell", "stop"] = "tell"
+    """What an alarm does: it is told and stands in the record, or the evolution ends with that generation."""
     gated: bool = True
     """Off, nothing is ever promoted."""
     probes: tuple[str, ...] = ("provenance", "texts", "leakage", "reach", "code")

@@ -140,12 +140,22 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
             on = switched_on(config)
             watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet)
             budget = Budget(config.budget, phases.kept)
-            return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, budget.spent)))
+
+            def enough() -> bool:
+                return budget.spent() or (config.on_alarm == "stop" and alarmed(phases.kept()))
+
+            return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough)))
     except KeyboardInterrupt:
         Console(stderr=True).print(f"Stopped. Go on with: lamarck evolve --resume --out {home.path}", markup=False)
         raise typer.Exit(130) from None
     finally:
         lock.close()
+
+
+def alarmed(records: tuple[Generation, ...]) -> bool:
+    """Say whether an alarm rang in the last generation that has ended."""
+    ended = [one for one in records if one.ended]
+    return bool(ended) and bool(ended[-1].figures.get("settle", {}).get("alarms"))
 
 
 def switched_on(config: EvolveConfig) -> tuple[Any, ...]:

@@ -12,8 +12,9 @@ from ...evals.metrics import wilson
 from ...memory.bank import Memory
 from ...release_memory import FILE, copy_memory
 from ...releases import Releases
+from .alarms import signs
 from .home import Home
-from .playing import figures, played
+from .playing import attempts, figures, played
 
 COLLECT, MEMORY = "collect", "memory"
 
@@ -51,6 +52,7 @@ class Collecting:
             "lost": found.total.failed,
             "tokens": found.total.usage.tokens,
             "cost_usd": round(found.total.usage.cost_usd, 6),
+            **signs(attempts(directory)),
         }
 
     def config_of(self, now: Generation, tasks: TasksetConfig) -> RunConfig:

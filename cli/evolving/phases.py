@@ -10,6 +10,7 @@ from ...config_evolve import EvolveConfig
 from ...errors import ConfigError
 from ...release_memory import FILE, memory_id
 from ...releases import Releases
+from .alarms import rung
 from .collecting import MEMORY, Collecting
 from .gating import Gating
 from .home import Home
@@ -85,8 +86,11 @@ class Evolving:
         return await self._gating.gate(now)
 
     async def settle(self, now: Generation) -> Figures:
-        """Promote the candidate, or leave things as they are."""
-        return await self._gating.settle(now)
+        """Promote the candidate, or leave things as they are; say which alarms ring."""
+        figures = await self._gating.settle(now)
+        before = [one for one in self._home.kept() if one.number != now.number]
+        found = rung([*before, now], self._config.collapse)
+        return {**figures, "alarms": [alarm.as_dict() for alarm in found]}
 
     def keep(self, now: Generation) -> None:
         """Write a record down."""

@@ -47,6 +47,9 @@ class EvolutionWatch:
         if now.ended:
             self._ended += 1
             self._console.print(said(now) + self._left(now.number), markup=False)
+            alarms: list[dict[str, Any]] = now.figures.get("settle", {}).get("alarms", [])  # type: ignore[assignment]
+            for alarm in alarms:
+                self._console.print(f"alarm, {alarm['name']}: {alarm['sentence']}", style="red", markup=False)
             curve(now, self._logs)
 
     def _left(self, number: int) -> str:

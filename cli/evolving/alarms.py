@@ -1,0 +1,43 @@
+"""Whether an evolution looks like collapsing: what its generations say of themselves, read by the gate's alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from ...agent.evolution.generation import Figures, Generation
+from ...config_gate import CollapseConfig
+from ...core import Trajectory
+from ...evals.gate import collapse
+
+
+def signs(attempts: Sequence[Trajectory]) -> Figures:
+    """Return what attempts say of a policy's health: mean reward, entropy per token, how different its actions are."""
+    rewards = [one.reward for one in attempts if one.reward is not None]
+    entropies = [value for one in attempts for step in one.steps for value in step.entropies]
+    found = collapse.variety(step.action for one in attempts for step in one.steps if step.action is not None)
+    return {
+        "reward": fmean(rewards) if rewards else None,
+        "entropy": fmean(entropies) if entropies else None,
+        "actions": {"n": found.n, "different": found.different, "most": found.most},
+    }
+
+
+def rung(records: Sequence[Generation], config: CollapseConfig) -> list[collapse.Alarm]:
+    """Return the alarms that ring after these generations."""
+    return collapse.alarms([_read(one) for one in records], config)
+
+
+def _read(record: Generation) -> collapse.Generation:
+    played: dict[str, Any] = record.figures.get("collect", {})
+    gated: dict[str, Any] = record.figures.get("gate", {})
+    held = gated.get("candidate" if record.decision == "promote" else "incumbent") or {}
+    actions = played.get("actions")
+    return collapse.Generation(
+        reward=played.get("reward"),
+        solved=held.get("solved"),
+        held_out=held.get("games", 0),
+        entropy=played.get("entropy"),
+        variety=collapse.Variety(**actions) if actions else None,
+    )
