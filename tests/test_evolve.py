@@ -4,31 +4,14 @@ import json
 import random
 
 import pytest
-from lamarck.cli.evolve import check, run, show
+from evolved import SETTINGS, evolve, in_process
+from lamarck.cli.evolve import check, show
 from lamarck.cli.evolving.home import Home
 from lamarck.config_evolve import EvolveConfig
 from lamarck.errors import ConfigError
 from lamarck.release_memory import entries
 from lamarck.releases import Releases
 from lamarck.store import Store
-from released import in_child
-
-SETTINGS = {
-    "generations": 2,
-    "grow": "latest",
-    "propose.tasks": 3,
-    "learn.weights": False,
-    "held_out.limit": 3,
-    "held_out.chunk": 2,
-    "run.taskset.options": {"size": "tiny", "games": 8, "types": ["look_at_obj_in_light"]},
-    "run.model.name": "follower",
-    "run.solver.max_steps": 12,
-}
-
-
-def evolve(folder, *, resume=False, **settings):
-    config = EvolveConfig.load(None, SETTINGS | settings)
-    return run(config, Home(folder), resume=resume, quiet=True)
 
 
 def told(folder):
@@ -50,10 +33,9 @@ def told(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """An evolution that nothing disturbs, in a child, and how many points it passes."""
+    """An evolution that nothing disturbs, and how many points it passes."""
     folder = tmp_path_factory.mktemp("whole")
-    points = in_child(lambda: evolve(folder), folder)
-    return folder, points
+    return folder, in_process(folder)
 
 
 def test_generations_play_learn_and_are_weighed(whole):
@@ -78,18 +60,14 @@ def test_what_is_played_in_training_is_never_held_out(whole):
 
 
 def disturbed(folder, points, kills, seed):
-    """Evolve in children that are killed, each somewhere in what an undisturbed one would pass; return the kills."""
+    """Evolve, killed again and again, each time somewhere in what an undisturbed one would pass; return the kills."""
     draw, died = random.Random(seed), 0
-
-    def go_on():
-        evolve(folder, resume=Home(folder).exists())
-
     for _ in range(kills):
-        if in_child(go_on, folder, at=draw.randrange(1, points // 2)) is not None:
+        if in_process(folder, at=draw.randrange(1, points // 2)) is not None:
             break
         died += 1
     if len(Home(folder).kept()) < 2 or not all(one.ended for one in Home(folder).kept()):
-        in_child(go_on, folder)
+        in_process(folder)
     return died
 
 
