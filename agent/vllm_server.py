@@ -22,6 +22,8 @@ from .vllm_process import END, VllmProcess
 from .vllm_start import Starting
 
 HOST = "127.0.0.1"
+REAPED = 20
+"""How often a silent server is looked at, every 50 ms, for whether its process has ended."""
 
 
 @dataclass
@@ -225,8 +227,11 @@ class VllmServer:
         states = [state := await control.health()]
         if state == "silent" and silent:
             states.append(await control.health())
-        if (died := self.died()) is not None:
-            return died
+        for _ in range(REAPED if states[-1] == "silent" else 1):
+            if (died := self.died()) is not None:
+                return died
+            # It closes its sockets before it can be seen to have ended.
+            await asyncio.sleep(0.05 if states[-1] == "silent" else 0.0)
         if "ill" in states:
             return self._dead(process, "has lost its engine")
         return self._dead(process, "does not answer any more") if states == ["silent", "silent"] else None
