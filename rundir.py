@@ -16,6 +16,7 @@ from .config import RunConfig
 from .core import content_id
 from .errors import ConfigError, StoreError
 from .locks import FileLock
+from .whole import write_whole
 
 FREE = frozenset(
     {
@@ -113,8 +114,8 @@ class RunDirectory:
             raise ConfigError(f"there is no run in {self.path} to resume.", hint="Leave out --resume to start one.")
         try:
             (self.path / "logs").mkdir(parents=True, exist_ok=True)
-            _write(self.path / "run.id", content_id(str(self.path.resolve()), os.urandom(16).hex()) + "\n")
-            _write(self.config_path, config.dump_toml())
+            write_whole(self.path / "run.id", content_id(str(self.path.resolve()), os.urandom(16).hex()) + "\n")
+            write_whole(self.config_path, config.dump_toml())
         except OSError as error:
             raise StoreError(f"cannot write run directory {self.path}: {error.strerror}.") from error
 
@@ -198,10 +199,3 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + key] = value
     return flat
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)

@@ -24,6 +24,7 @@ from ..evals.gate.decide import decide
 from ..evals.gate.evidence import Environment, Evidence, Probed
 from ..evals.gate.held_out import names, seen_in
 from ..rundir import RunDirectory
+from ..whole import write_whole
 from . import options as o
 from .tables import console, print_json
 
@@ -165,12 +166,9 @@ def _reports(folder: Path | None) -> Sequence[GateReport]:
 
 
 def _keep(folder: Path, report: GateReport) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{report.id}.json"
     if not file.exists():
-        draft = file.with_suffix(".part")
-        draft.write_text(json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False), encoding="utf-8")
-        draft.replace(file)
+        write_whole(file, json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False))
 
 
 def _print(report: GateReport) -> None:

@@ -16,7 +16,8 @@ from ..config_training import TrainConfig
 from ..core import content_id
 from ..errors import ConfigError
 from ..training.live_state import LiveState
-from ..training.output import TrainDirectory, write
+from ..training.output import TrainDirectory
+from ..whole import write_whole
 from .train_fit import base_folder
 from .train_watch import TrainWatch
 
@@ -121,11 +122,11 @@ def play_and_train(
     run = _asleep_between(run)
     llm = _server(run, out, told)
     with directory.lock():
-        write(out / RUN, run.dump_toml())
+        write_whole(out / RUN, run.dump_toml())
         runs = [str(place.resolve()) for place in expert]
-        write(out / EXPERTS, json.dumps({"runs": runs, "attempts": ident}) + "\n")
+        write_whole(out / EXPERTS, json.dumps({"runs": runs, "attempts": ident}) + "\n")
         # Last: from then on there is something to resume.
-        write(directory.config_path, config.dump_toml())
+        write_whole(directory.config_path, config.dump_toml())
         player = Experts(experts, run, config, out, llm) if expert else Runs(run, config, out, llm, quiet=silent)
         rounds = Live(config, player, stage, out, stored, Told(config.live.rounds, silent))
         try:

@@ -19,6 +19,7 @@ from ..core import Task, Trajectory
 from ..errors import ConfigError
 from ..rundir import RunDirectory
 from ..store import Store
+from ..whole import write_whole
 from . import options as o
 from .tables import console, print_json
 
@@ -107,10 +108,7 @@ def read_state(file: Path | None) -> State:
 
 def write_state(file: Path, state: State) -> None:
     """Write a state, whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    beside = file.with_name(f".{file.name}.part")
-    beside.write_text(json.dumps(state), encoding="utf-8")
-    beside.replace(file)
+    write_whole(file, json.dumps(state))
 
 
 async def _proposed(

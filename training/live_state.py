@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import ConfigError, TrainingError
-from .output import write
+from ..whole import write_whole
 
 FILE = "live.json"
 BELOW = 4
@@ -91,7 +91,7 @@ class LiveState(BaseModel):
         """
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write(out / FILE, self.model_dump_json(indent=2) + "\n")
+            write_whole(out / FILE, self.model_dump_json(indent=2) + "\n")
         except OSError as error:
             raise TrainingError(f"cannot write {out / FILE}: {error.strerror}.") from error
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from ..config_training import TrainConfig
 from ..core import Trajectory
 from ..errors import TrainingError
+from ..whole import write_whole
 from .card import card
 from .live_state import LiveState, Round
-from .output import TrainDirectory, write
+from .output import TrainDirectory
 from .sources import INFRASTRUCTURE, Sources
 from .summary import Data, Summary, Trend
 
@@ -38,8 +39,8 @@ def finish(config: TrainConfig, state: LiveState, played: Sequence[Trajectory], 
         _publish(last, directory.adapter)
         _publish(last, directory.best)  # of live rounds nothing is held back
         summary = live_summary(config, state, played, out)
-        write(directory.summary_path, summary.model_dump_json(indent=2) + "\n")
-        write(directory.card_path, card(config, summary))
+        write_whole(directory.summary_path, summary.model_dump_json(indent=2) + "\n")
+        write_whole(directory.card_path, card(config, summary))
     except OSError as error:
         raise TrainingError(f"cannot write to {out}: {error.strerror}.") from error
     return summary

@@ -15,6 +15,7 @@ from ..config_training import TrainConfig
 from ..errors import ConfigError, TrainingError
 from ..locks import FileLock
 from ..rundir import same_settings
+from ..whole import write_whole
 from .adapters import tidy
 from .wholeness import whole
 
@@ -130,8 +131,8 @@ class TrainDirectory:
             # A stage that goes on is not finished any more, whatever an earlier end of it has said.
             for told in (self.summary_path, self.card_path):
                 told.unlink(missing_ok=True)
-            write(self.data_path, json.dumps(data, indent=2) + "\n")
-            write(self.config_path, config.dump_toml())
+            write_whole(self.data_path, json.dumps(data, indent=2) + "\n")
+            write_whole(self.config_path, config.dump_toml())
         except OSError as error:
             raise TrainingError(f"cannot write to {self.path}: {error.strerror}.") from error
 
@@ -223,14 +224,3 @@ class TrainDirectory:
                 if (name := re.fullmatch(r"checkpoint-(\d+)", folder.name)) and folder.is_dir():
                     found[int(name[1])] = folder
         return [found[step] for step in sorted(found)]
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise

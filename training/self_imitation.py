@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from ..errors import TrainingError
+from ..whole import write_whole
 from .collate import Weighed
 from .rows import Row
 
@@ -75,9 +76,7 @@ class SelfImitation:
     def save(self, path: Path) -> None:
         """Write the buffer, whole or not at all."""
         state = {"entries": [asdict(one) for one in self._entries], "means": list(self._means)}
-        beside = path.with_name(f"{path.name}.tmp")
-        beside.write_text(json.dumps(state), encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, json.dumps(state))
 
     def load(self, path: Path) -> None:
         """Take up what `save` wrote; entries beyond `size` go, oldest first.

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from ..config_training import TrainConfig
 from ..errors import TrainingError
+from ..whole import write_whole
 from . import adapters
 from .base import Base
 from .card import card
@@ -20,7 +21,7 @@ from .curves import check_reporters, curves
 from .device import device, place, reset_peak, threads
 from .fit import Fit, fit, rate, remarks
 from .identity import identity, tokens_of
-from .output import TrainDirectory, write
+from .output import TrainDirectory
 from .prepared import Prepared, prepare
 from .quiet import hushed
 from .replay import ages as policy_ages
@@ -189,8 +190,8 @@ class _Stage:
         summary = summary.model_copy(
             update={"adapter": last.id, "best": best.id, "policy_version": best.policy_version}
         )
-        write(self.directory.summary_path, summary.model_dump_json(indent=2) + "\n")
-        write(self.directory.card_path, card(self.config, summary))
+        write_whole(self.directory.summary_path, summary.model_dump_json(indent=2) + "\n")
+        write_whole(self.directory.card_path, card(self.config, summary))
         return summary
 
     def _summary(self, trainer: Any, watching: Any) -> Summary:

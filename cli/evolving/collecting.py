@@ -8,13 +8,14 @@ from pathlib import Path
 from ...agent.evolution.generation import Figures, Generation
 from ...config import RunConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
+from ...evals.figures.played import Played
 from ...evals.metrics import wilson
 from ...memory.bank import Memory
 from ...release_memory import FILE, copy_memory
 from ...releases import Releases
 from .alarms import signs
 from .home import Home
-from .playing import attempts, figures, played
+from .playing import attempts, played
 
 COLLECT, MEMORY = "collect", "memory"
 
@@ -41,7 +42,7 @@ class Collecting:
         folder = self._home.generation(now.number)
         config = self.config_of(now, tasks)
         directory = await played(config, folder / COLLECT, f"generation {now.number}: playing", quiet=self._quiet)
-        found = figures(directory)
+        found = Played.read(directory)
         ended, solved = found.total.episodes, found.total.successes
         low, high = wilson(solved, ended)
         return {

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation, Ruling
 from ...agent.tasksets import load_taskset
-from ...config import RunConfig, TasksetConfig
+from ...config import TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...core import Task
 from ...core_evolution import GateReport
 from ...evals.figures.compare import Side
 from ...evals.figures.outcomes import Sample
+from ...evals.figures.played import Played
 from ...evals.figures.summary import infrastructure
 from ...evals.gate.decide import decide
 from ...evals.gate.evidence import Environment, Evidence
@@ -20,16 +22,13 @@ from ...evals.gate.held_out import names_in, seen_in
 from ...evals.metrics import wilson
 from ...releases import Releases
 from ...rundir import RunDirectory
-from ..release_play import with_release
 from ..wire import select
 from .collecting import COLLECT
 from .home import Home, write
-from .playing import figures, played
+from .playing import PLAYED, as_released, played
 from .probing import Probing
 
 HELD_OUT = "held-out"
-MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
-"""Settings of the model that are this machine's, whatever is played."""
 REPORT = "gate.json"
 
 
@@ -48,6 +47,8 @@ class Gating:
 
     def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
         self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+        self._known: dict[Path, tuple[Sample, ...]] = {}
+        """What complete runs came to; every look asks for those before it again."""
         self._probing = Probing(
             home,
             releases,
@@ -144,22 +145,16 @@ class Gating:
         for start in range(0, len(tasks), size):
             ids = tuple(task.id for task in tasks[start : start + size])
             folder = self._home.evaluation(release_id, f"{name.replace(' ', '-')}-{start // size:03d}")
-            run = self._run(release_id, config.model_copy(update={"ids": ids, "limit": None}))
+            chunk = config.model_copy(update={"ids": ids, "limit": None})
+            run = as_released(self._home.path, release_id, chunk, self._config.run, self._config.gate.samples)
             label = f"{called} {release_id[:8]}: {name} games {start + 1} to {start + len(ids)}"
-            samples += figures(await played(run, folder, label, quiet=self._quiet)).samples
+            known = self._known.get(folder)
+            if known is None:
+                known = Played.read(await played(run, folder, label, quiet=self._quiet)).samples
+            if (folder / PLAYED).exists():  # else infrastructure ended some, which are played again when asked again
+                self._known[folder] = known
+            samples += known
         return Side(called, tuple(samples), infrastructure(samples, len(tasks) * self._config.gate.samples))
-
-    def _run(self, release_id: str, taskset: TasksetConfig) -> RunConfig:
-        """Return how a release is evaluated: as it plays, with none of its choices left to these settings."""
-        run = self._config.run
-        machine = {name: getattr(run.model, name) for name in MACHINE}
-        plain = RunConfig(
-            taskset=taskset,
-            collect=run.collect.model_copy(update={"samples": self._config.gate.samples}),
-            release=f"{self._home.path}@{release_id}",
-        )
-        found = with_release(plain)
-        return found.model_copy(update={"model": found.model.model_copy(update=machine)})
 
     def _held_out(self) -> TasksetConfig:
         held = self._config.held_out

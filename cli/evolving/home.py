@@ -8,7 +8,6 @@ HOME/evaluations/RELEASE/      held-out games of a release, by whichever generat
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from ...agent.evolution.generation import Generation
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError, StoreError, boundary
 from ...rundir import FREE, same_settings
+from ...whole import write_whole
 
 RECORD = "generation.json"
 MAY_DIFFER = (
@@ -110,14 +110,5 @@ def write(file: Path, text: str) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     with boundary(StoreError, f"cannot write {file}", OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with beside.open("w", encoding="utf-8") as opened:
-                opened.write(text)
-                opened.flush()
-                os.fsync(opened.fileno())
-            beside.replace(file)
-        finally:
-            beside.unlink(missing_ok=True)
+        write_whole(file, text)

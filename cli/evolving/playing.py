@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from ...config import RunConfig
+from ...config import RunConfig, TasksetConfig
 from ...core import Trajectory
 from ...errors import TrainingError
-from ...evals.figures.played import Played
 from ...rundir import RunDirectory
 from ...seams import LLM
 from ...store import Store
+from ..release_play import with_release
 from ..watch import Watch, own_signals_no_more
 
+MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
+"""Settings of the model that are this machine's, whatever is played."""
 PLAYED = "played"
 """File in a run's folder that says it is complete."""
+
+
+def as_released(home: Path, release_id: str, tasks: TasksetConfig, machine: RunConfig, samples: int) -> RunConfig:
+    """Return how a release is played: as it is, with this machine's threads and patience.
+
+    Raises:
+        ConfigError: there is no such release.
+    """
+    collect = machine.collect.model_copy(update={"samples": samples})
+    found = with_release(RunConfig(taskset=tasks, collect=collect, release=f"{home}@{release_id}"))
+    own = {name: getattr(machine.model, name) for name in MACHINE}
+    return found.model_copy(update={"model": found.model.model_copy(update=own)})
 
 
 async def played(config: RunConfig, folder: Path, label: str, *, llm: LLM | None = None, quiet: bool) -> RunDirectory:
@@ -54,32 +66,12 @@ async def played(config: RunConfig, folder: Path, label: str, *, llm: LLM | None
     return directory
 
 
-@contextmanager
-def store_of(directory: RunDirectory) -> Iterator[Store]:
-    """Open the store of a run that was played.
-
-    Raises:
-        ConfigError, StoreError: it is gone or damaged.
-    """
-    with Store.open(directory.store_url(directory.load_config()), create=False) as store:
-        yield store
-
-
 def attempts(directory: RunDirectory) -> list[Trajectory]:
     """Return the attempts of a run that infrastructure did not end, in an order that does not hang on when they ended.
 
     Raises:
         ConfigError, StoreError: it is gone or damaged.
     """
-    with store_of(directory) as store:
+    with Store.open(directory.store_url(directory.load_config()), create=False) as store:
         found = list(store.trajectories(run_id=directory.run_id, failed=False))
     return sorted(found, key=lambda one: (one.sample, one.task.id, one.attempt))
-
-
-def figures(directory: RunDirectory) -> Played:
-    """Return what a run amounts to.
-
-    Raises:
-        ConfigError: none of its episodes has ended.
-    """
-    return Played.read(directory)

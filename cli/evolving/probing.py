@@ -31,16 +31,14 @@ from ...store import Store
 from ...tools.made_log import ToolLog
 from ...tools.made_shelf import Version
 from ...tools.workbench import SANDBOXED
-from ..release_play import with_release
 from ..wire_tools import open_pool
 from .collecting import COLLECT
 from .home import Home, write
 from .lived import Lived
-from .playing import attempts, played
+from .playing import as_released, attempts, played
 
 RESULTS, SEAL = "probes.json", "seal.json"
 PACKAGE = Path(__file__).parents[2]
-MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
 
 
 class Answers(Wire):
@@ -194,10 +192,7 @@ class _Plays:
         return attempts(await played(config, folder, label, llm=self._llm, quiet=self._quiet))
 
     def _config(self, world: TasksetConfig, *, recall: bool, planted: Sequence[Item]) -> RunConfig:
-        collect = self._machine.collect.model_copy(update={"samples": 1})
-        found = with_release(RunConfig(taskset=world, collect=collect, release=f"{self._home.path}@{self._release}"))
-        machine = {name: getattr(self._machine.model, name) for name in MACHINE}
-        found = found.model_copy(update={"model": found.model.model_copy(update=machine)})
+        found = as_released(self._home.path, self._release, world, self._machine, samples=1)
         if recall and not planted:
             return found
         # Not the release as it is; so it is not called by its name.

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...agent.verifiers.sealed import unsealing
 from ...config import RunConfig
 from ...core import Release, Task, Trajectory
 from ...errors import ConfigError
@@ -52,6 +51,9 @@ class Played:
             ConfigError: there is no run, or none of its episodes has ended.
         """
         config = config or directory.load_config()
+        # Imported here: it brings the agent's parts with it, which comparing and reporting can start without.
+        from ...agent.verifiers.sealed import unsealing
+
         with Store.open(directory.store_url(config), create=False) as store:
             rows = store.attempts(directory.run_id)
             begun = {(row.task_id, row.sample) for row in rows}

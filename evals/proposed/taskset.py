@@ -16,6 +16,7 @@ from ...config import TasksetConfig
 from ...core import Task
 from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Environment, Taskset
+from ...whole import write_whole
 from ..alfworld_game import Game
 from ..alfworld_play import MAX_STEPS, GameEnvironment
 from ..questions import Answering
@@ -193,10 +194,7 @@ def read_tasks(path: Path) -> list[Task]:
 def write_tasks(path: Path, tasks: list[Task]) -> int:
     """Write tasks as JSON lines, each once; return how many. The file is there whole or not at all."""
     once = {task.id: task for task in tasks}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text("".join(f"{task.model_dump_json()}\n" for task in once.values()), encoding="utf-8")
-    beside.replace(path)
+    write_whole(path, "".join(f"{task.model_dump_json()}\n" for task in once.values()))
     return len(once)
 
 
