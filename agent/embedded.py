@@ -157,8 +157,7 @@ class EmbeddedLLM:
         prompt = self.encode(messages)
         rows = self.encode_options(options)
         self._fits(len(prompt) + max(map(len, rows)))
-        prefix, cached = scorer.read(prompt, session)
-        scored = scorer.score(prefix, rows)
+        scored, cached = scorer.score(prompt, rows, session)
         scores = [self._score(one) for one in scored]
         index = picked(scores, sampling)
         return Reply(

@@ -1,4 +1,4 @@
-"""Scoring many continuations of one prompt in two forward passes, with the prompt's cache kept between calls.
+"""Scoring many continuations of one prompt in one forward pass, with the prompt's cache kept between calls.
 
 The continuations are laid out as a trie in one row: every node attends to the prompt and to its own ancestors only,
 and its position is the prompt's length plus its depth. Admissible actions share most of their beginnings, so the trie
@@ -63,93 +63,101 @@ class PackedScorer:
 
     def read(self, tokens: Sequence[int], session: str | None = None) -> tuple[Prefix, int]:
         """Bring a prompt through the model; return it, and how many of its tokens were in the session's cache."""
-        import torch
-        from transformers import DynamicCache
-
-        prefix = self._prefixes.get(session) if session is not None else None
-        if prefix is None:
-            prefix = Prefix(cache=DynamicCache(config=self.model.config))
-        # The last token is always read anew: its logits are needed, and the cache does not hold them.
-        same = min(_common(prefix.tokens, tokens), len(tokens) - 1)
-        if prefix.tokens and same == len(tokens) - 1 and prefix.tokens == list(tokens):
+        prefix = self._prefix(session)
+        if tokens and prefix.tokens == list(tokens):
             return self._keep(session, prefix), len(tokens)
-        _crop(prefix.cache, len(prefix.tokens), same)
-        fresh = torch.tensor([list(tokens[same:])], device=self.model.device)
-        positions = torch.arange(same, len(tokens), device=self.model.device)[None]
-        with torch.inference_mode():
-            out = self.model(
-                input_ids=fresh,
-                position_ids=positions,
-                past_key_values=prefix.cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        self.tokens_read += len(tokens) - same
-        prefix.tokens = list(tokens)
-        prefix.logits = out.logits[0, -1].float()
+        logits, same = self._forward(prefix, tokens)
+        prefix.logits = logits[-1]
         return self._keep(session, prefix), same
 
-    def score(self, prefix: Prefix, options: Sequence[Sequence[int]]) -> list[Scored]:
-        """Return log-probabilities and entropies of each continuation of a prompt that was read.
+    def score(
+        self, tokens: Sequence[int], options: Sequence[Sequence[int]], session: str | None = None
+    ) -> tuple[list[Scored], int]:
+        """Return log-probabilities and entropies of each continuation of a prompt, and how many of the prompt's tokens
+        were in the session's cache.
 
         Args:
-            prefix: from `read`.
+            tokens: the prompt.
             options: token ids of each continuation, none of them empty.
+            session: episode whose cache is taken and kept.
         """
         import torch
 
         trie = build_trie(options)
-        assert prefix.logits is not None
         inner = sorted({trie.parents[node] for node in range(1, len(trie.parents))} - {0})
-        rows = {node: row + 1 for row, node in enumerate(inner)}
-        rows[0] = 0
-        logits = prefix.logits[None]
-        if inner:
-            logits = torch.cat([logits, self._forward(prefix, trie, inner)])
+        rows = {node: row for row, node in enumerate([0, *inner])}
+        prefix = self._prefix(session)
+        logits, same = self._forward(prefix, tokens, trie, inner)
+        prefix.logits = logits[0]
+        self._keep(session, prefix)
         with torch.inference_mode():
             logprobs = torch.log_softmax(logits, dim=-1)
             entropies = (-(logprobs.exp() * logprobs).sum(-1)).tolist()
-            nodes = range(1, len(trie.parents))
-            source = torch.tensor([rows[trie.parents[node]] for node in nodes])
-            target = torch.tensor(trie.tokens)
-            picked = [0.0, *logprobs[source, target].tolist()]
-        return [
+            source = torch.tensor([rows[parent] for parent in trie.parents[1:]])
+            picked = [0.0, *logprobs[source, torch.tensor(trie.tokens)].tolist()]
+        scored = [
             Scored(
                 tuple(picked[node] for node in path),
                 tuple(entropies[rows[trie.parents[node]]] for node in path),
             )
             for path in trie.paths
         ]
+        return scored, same
 
     def forget(self, session: str) -> None:
         """Drop a session's cache."""
         self._prefixes.pop(session, None)
 
-    def _forward(self, prefix: Prefix, trie: Trie, inner: list[int]) -> Tensor:
-        """Run the nodes that have children in one row; return their logits (nodes, vocabulary), float32."""
+    def _prefix(self, session: str | None) -> Prefix:
+        from transformers import DynamicCache
+
+        # Taken out until it is kept again: a pass that fails leaves a cache that nothing can be said of.
+        found = self._prefixes.pop(session, None) if session is not None else None
+        return found if found is not None else Prefix(cache=DynamicCache(config=self.model.config))
+
+    def _forward(
+        self, prefix: Prefix, tokens: Sequence[int], trie: Trie | None = None, inner: Sequence[int] = ()
+    ) -> tuple[Tensor, int]:
+        """Bring what is new of a prompt, and the nodes of a trie that have children, through the model in one row.
+
+        A pass costs the reading of all weights before it costs anything for a token, so one is better than two.
+
+        Returns:
+            Logits after the prompt and after each inner node, (1 + inner, vocabulary), float32; and how many tokens of
+            the prompt were in the cache.
+        """
         import torch
 
-        past, count = len(prefix.tokens), len(inner)
-        mask = torch.zeros((count, past + count), dtype=torch.bool)
-        mask[:, :past] = True
-        column = {node: past + number for number, node in enumerate(inner)}
-        for number, node in enumerate(inner):
-            while node:
-                mask[number, column[node]] = True
-                node = trie.parents[node]
-        tokens = torch.tensor([[trie.tokens[node - 1] for node in inner]], device=self.model.device)
-        positions = torch.tensor([[past + trie.depths[node] - 1 for node in inner]], device=self.model.device)
+        # The last token is always read anew: its logits are needed, and the cache does not hold them.
+        same = min(_common(prefix.tokens, tokens), len(tokens) - 1)
+        _crop(prefix.cache, len(prefix.tokens), same)
+        end, count = len(tokens), len(inner)
+        row = [*tokens[same:], *(trie.tokens[node - 1] for node in inner)] if trie is not None else [*tokens[same:]]
+        positions = list(range(same, end))
+        mask = None
+        if trie is not None and inner:
+            positions += [end + trie.depths[node] - 1 for node in inner]
+            seen = torch.ones((len(row), end + count), dtype=torch.bool).tril(same)
+            seen[end - same :, end:] = False
+            column = {node: end + number for number, node in enumerate(inner)}
+            for number, node in enumerate(inner, end - same):
+                while node:
+                    seen[number, column[node]] = True
+                    node = trie.parents[node]
+            mask = seen[None, None].to(self.model.device)
         with torch.inference_mode():
             out = self.model(
-                input_ids=tokens,
-                position_ids=positions,
-                attention_mask=mask[None, None].to(self.model.device),
+                input_ids=torch.tensor([row], device=self.model.device),
+                position_ids=torch.tensor([positions], device=self.model.device),
+                attention_mask=mask,
                 past_key_values=prefix.cache,
                 use_cache=True,
+                logits_to_keep=1 + count,
             )
-        _crop(prefix.cache, past + count, past)
-        self.tokens_read += count
-        return out.logits[0].float()  # type: ignore[no-any-return]
+        _crop(prefix.cache, end + count, end)
+        self.tokens_read += len(row)
+        prefix.tokens = list(tokens)
+        return out.logits[0].float(), same
 
     def _keep(self, session: str | None, prefix: Prefix) -> Prefix:
         if session is not None:

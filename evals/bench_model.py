@@ -81,8 +81,7 @@ def _episode(llm: EmbeddedLLM, decisions: int) -> list[Decision]:
 
 def _packed(scorer: PackedScorer, decision: Decision, session: str | None) -> None:
     prompt, rows = decision
-    prefix, _ = scorer.read(prompt, session)
-    scorer.score(prefix, rows)
+    scorer.score(prompt, rows, session)
 
 
 def _batch(scorer: PackedScorer, decision: Decision) -> None:

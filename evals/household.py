@@ -21,7 +21,7 @@ class HouseholdTaskset:
     """Generated games of one size; the split and the seed say which.
 
     Args:
-        size: `tiny`, `small`, `room` or `full` (the statistics of released ALFWorld games).
+        size: `nano`, `tiny`, `small`, `room` or `full` (the statistics of released ALFWorld games).
         types: task types to keep, all six if not given.
         games: games per split.
         max_steps: steps after which an episode is truncated.

@@ -15,7 +15,7 @@ TaskType = Literal[
     "pick_cool_then_place_in_recep",
     "pick_two_obj_and_place",
 ]
-Size = Literal["tiny", "small", "room", "full"]
+Size = Literal["nano", "tiny", "small", "room", "full"]
 Split = Literal["train", "valid_seen", "valid_unseen", "test"]
 
 SPLITS: tuple[Split, ...] = ("train", "valid_seen", "valid_unseen", "test")
@@ -40,6 +40,7 @@ class Measure:
 
 
 SIZES: dict[str, Measure] = {
+    "nano": Measure((3, 4), (1, 4), 0.0),
     "tiny": Measure((4, 6), (6, 9), 0.0),
     "small": Measure((8, 10), (12, 16), 0.0),
     "room": Measure((13, 17), (22, 28), 0.1),

@@ -99,7 +99,7 @@ def test_exported_games_carry_what_alfworld_expects(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"size": "huge"}, "no size 'huge'; there are: tiny, small, room, full"),
+        ({"size": "huge"}, "no size 'huge'; there are: nano, tiny, small, room, full"),
         ({"types": ["dance"]}, "no task type 'dance'; there are: pick_and_place_simple"),
         ({"games": 0}, "at least one game"),
     ],

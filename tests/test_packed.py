@@ -42,8 +42,7 @@ def test_equal_to_scoring_each_alone(tiny, seed):
     prompt = [generator.randrange(97) for _ in range(generator.randint(1, 60))]
     rows = options(generator, 20)
     scorer = PackedScorer(tiny)
-    prefix, _ = scorer.read(prompt)
-    for row, scored in zip(rows, scorer.score(prefix, rows), strict=True):
+    for row, scored in zip(rows, scorer.score(prompt, rows)[0], strict=True):
         assert scored.logprobs == pytest.approx(alone(tiny, prompt, row), abs=1e-3)
         assert len(scored.entropies) == len(row) and all(e >= 0 for e in scored.entropies)
 
@@ -54,11 +53,12 @@ def test_the_cache_survives_growing_shrinking_and_changing_prompts(tiny):
     prompt = [generator.randrange(97) for _ in range(30)]
     for _ in range(12):
         rows = options(generator, 5)
-        prefix, cached = scorer.read(prompt, "episode")
-        fresh, none = PackedScorer(tiny).read(prompt)
+        known, cached = scorer.score(prompt, rows, "episode")
+        fresh, none = PackedScorer(tiny).score(prompt, rows)
         assert none == 0 and cached < len(prompt)
-        for one, other in zip(scorer.score(prefix, rows), PackedScorer(tiny).score(fresh, rows), strict=True):
+        for one, other in zip(known, fresh, strict=True):
             assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
+            assert one.entropies == pytest.approx(other.entropies, abs=1e-4)
         cut = generator.randrange(5, len(prompt))
         prompt = prompt[:cut] + [generator.randrange(97) for _ in range(generator.randint(1, 20))]
 
@@ -74,6 +74,23 @@ def test_a_prompt_read_again_costs_nothing(tiny):
     assert cached == 40 and scorer.tokens_read == before + 2
     scorer.forget("a")
     assert scorer.read(prompt, "a")[1] == 0
+
+
+def test_reading_and_scoring_share_a_cache_and_a_pass(tiny):
+    scorer = PackedScorer(tiny)
+    scorer.read([1, 2, 3], "a")
+    before = scorer.tokens_read
+    _, cached = scorer.score([1, 2, 3, 4], [[5, 6, 7], [5, 8]], "a")
+    assert cached == 3 and scorer.tokens_read == before + 3  # the new token, and the nodes 5 and 6
+    assert scorer.read([1, 2, 3, 4], "a")[1] == 4
+
+
+def test_a_pass_that_fails_forgets_its_session(tiny):
+    scorer = PackedScorer(tiny)
+    scorer.read([1, 2, 3], "a")
+    with pytest.raises(IndexError):
+        scorer.score([1, 2, 3, 400], [[5]], "a")
+    assert scorer.read([1, 2, 3, 4], "a")[1] == 0
 
 
 def test_sessions_are_bounded(tiny):
