@@ -81,7 +81,7 @@ def _layout(seed: int, size: Size, room: str, kind: TaskType, number: int) -> La
     needs = "SinkBasin" if kind == "pick_clean_then_place_in_recep" else needs
     generator = random.Random(f"layout/{seed}/{size}/{room}/{needs}/{number}")
     measure, furniture = SIZES[size], ROOMS[room]
-    wanted = generator.randint(*measure.receptacles)
+    wanted = generator.randint(*measure.receptacles) + (measure.device if needs else 0)
     always = list(furniture.always)
     if len(always) + 2 > wanted:
         generator.shuffle(always)

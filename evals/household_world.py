@@ -37,10 +37,13 @@ class Measure:
     objects: tuple[int, int]
     shared: float
     """Chance that a receptacle stands so close to the one before that both are reached at once."""
+    device: int = 0
+    """Receptacles more where the room must have a microwave, a fridge or a sink: the smallest rooms with one are so few
+    that a split might have none."""
 
 
 SIZES: dict[str, Measure] = {
-    "nano": Measure((3, 4), (1, 4), 0.0),
+    "nano": Measure((2, 3), (1, 3), 0.0, 1),
     "tiny": Measure((4, 6), (6, 9), 0.0),
     "small": Measure((8, 10), (12, 16), 0.0),
     "room": Measure((13, 17), (22, 28), 0.1),
