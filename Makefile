@@ -23,7 +23,7 @@ $(BIN)/python:
 
 $(VENV)/.demo: $(BIN)/python pyproject.toml requirements.lock
 	@echo "installing into $(VENV) (log: $(LOG))"
-	@{ $(INSTALL) torch && $(INSTALL) -e '.[embedded]'; } >$(LOG) 2>&1 || { tail -20 $(LOG); exit 1; }
+	@{ $(INSTALL) torch && $(INSTALL) -e '.[evolve]'; } >$(LOG) 2>&1 || { tail -20 $(LOG); exit 1; }
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
@@ -37,7 +37,7 @@ $(VENV)/.openenv: $(BIN)/python .ci/openenv
 	@.ci/openenv $(BIN)/python $(VENV)/openenv >$(LOG) 2>&1 || { tail -20 $(LOG); exit 1; }
 	@touch $@
 
-demo: $(VENV)/.demo  ## Let the embedded model play household games, beside random choice
+demo: $(VENV)/.demo  ## Let the embedded model evolve on household games (about a quarter of an hour)
 	$(BIN)/lamarck demo
 
 check: $(VENV)/.test  ## Format, lint, types, import rules

@@ -19,6 +19,12 @@ class LearnConfig(Section):
 
     memory: bool = True
     """Credit what was recalled, distil what was lived through."""
+    by: Literal["environment", "verdict"] = "environment"
+    """Whose word counts for memory, training and the choice of tasks: the environment's, or that of the verifier
+    `run.verify.by`, corrected for how it errs where the truth is known. `run.verify.withhold` needs `verdict`."""
+    chain: int = Field(default=1, gt=0)
+    """Play a generation's tasks in chains of so many similar ones, link by link: what memory learned from one link is
+    recalled in the next (SAGE). 1 plays all at once and learns at the end."""
     weights: bool = True
     """Train an adapter where there is enough new evidence."""
     temperature: float | None = Field(default=None, ge=0.0)
@@ -30,7 +36,7 @@ class LearnConfig(Section):
     window: int | None = Field(default=None, gt=0)
     """Train on the attempts of this many latest generations; None takes all of them."""
     continued: bool = False
-    """Train the parent's adapter further; off, each training begins anew from the base model, on all evidence."""
+    """Train the parent's adapter further; off, each training begins anew from the first release, on all evidence."""
 
 
 class HeldOutConfig(Section):

@@ -9,6 +9,8 @@ from pydantic import Field, JsonValue, model_validator
 from .config_tree import Tree
 from .section import Section
 
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
 
 class SamplesConfig(Section):
     """Which stored attempts are trained on, and in which form."""
@@ -23,6 +25,24 @@ class SamplesConfig(Section):
     """Take what was recalled from memory out of the prompts, so that the weights learn to do without it."""
     max_tokens: int = Field(default=2048, gt=1)
     """Longest row. Longer ones are left out and counted, never cut."""
+    outcome: Literal["environment", "verdict"] = "environment"
+    """By whose word an attempt went well: the environment's, or its verdict's. With `verdict` reward, success and score
+    are the verdict's, for every kind and every reward, and attempts without a verdict that says something are left out
+    and counted; where the truth is withheld there is nothing else."""
+    judge: str | None = None
+    """With `verdict`: take the verdicts that `lamarck verify` gave under this name; None takes those of the run."""
+    agreement: str | tuple[Rate, Rate] | None = None
+    """With `verdict`: how the verifier errs, by which rewards are corrected: what `lamarck verify agreement --json`
+    printed, or two shares, of wrong attempts that it passes and of right ones that it does not. None corrects
+    nothing."""
+    least_confidence: Rate = 0.0
+    """With `verdict`: verdicts that are less sure than this say nothing."""
+
+    @model_validator(mode="after")
+    def _of_verdicts(self) -> Self:
+        if self.outcome == "environment" and (self.judge or self.agreement or self.least_confidence):
+            raise ValueError("judge, agreement and least_confidence are about verdicts; set outcome = verdict as well")
+        return self
 
 
 class AdapterConfig(Section):

@@ -178,9 +178,12 @@ class LiteLLM:
 
     async def close(self) -> None:
         """Close litellm's connections."""
-        close = getattr(_litellm(), "close_litellm_async_clients", None)
+        litellm = _litellm()
+        close = getattr(litellm, "close_litellm_async_clients", None)
         if close is not None:
             await close()
+            # Else the next model in this process would be given what is closed.
+            litellm.in_memory_llm_clients_cache.flush_cache()
 
     async def _complete(self, messages: Sequence[Message], sampling: Sampling, extra: Mapping[str, Any]) -> Reply:
         request = {

@@ -84,20 +84,26 @@ class Runner:
         await self._learn_what_was_left()
         queue.reverse()
         started = time.monotonic()
-        size = min(self.config.collect.concurrency, len(queue))
+        # Told to stop before there was anything to stop: then nothing is begun.
+        size = 0 if self._interrupted else min(self.config.collect.concurrency, len(queue))
         self._workers = [asyncio.create_task(self._work(queue, planned, result)) for _ in range(size)]
         try:
             await asyncio.gather(*self._workers)
         except asyncio.CancelledError:
             if not self._interrupted:
                 raise
-            result.interrupted = True
         finally:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
             result.seconds = time.monotonic() - started
+        result.interrupted = self._interrupted
         return result
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was told to stop, be it while what it played with was closed."""
+        return self._interrupted
 
     def interrupt(self) -> None:
         """Stop now. Unfinished episodes stay in the store and go on with the next run."""

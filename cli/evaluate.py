@@ -21,7 +21,7 @@ from ..rundir import RunDirectory
 from ..weights import read_manifest
 from . import options as o
 from .evaluate_report import Asked, Report
-from .play import play, prepare, sentence
+from .play import accepted, play, prepare, sentence
 from .tables import console, print_json
 
 __all__ = ["Report", "evaluate"]
@@ -103,7 +103,7 @@ def evaluate(
         said = None if repeated is None else _say_differences(repeated, quiet=quiet or as_json)
         result, counted = play(resolved, directory, resume=resume, quiet=quiet or as_json, described=said)
         if not as_json and (result.failed or result.interrupted or result.stopped_by):
-            console().print(sentence(directory, result, counted), markup=False)
+            console().print(sentence(directory, result, counted, accepted(resolved, directory)), markup=False)
     report = Report.of(resolved, directory, replace(asked, k=asked.k or usual_ks(resolved.collect.samples)))
     if repeated is not None:
         report.repeats(repeated)

@@ -23,6 +23,7 @@ from ..store import Store
 from ..tools.made_convergence import Convergence, convergence
 from ..tools.made_log import ToolLog
 from . import evaluate_tables as tables
+from .accepted import Accepted, accepted_in
 from .tables import console, totals
 from .wire_made import tools_store
 
@@ -97,6 +98,11 @@ class Report:
         lines = differences(old, new) if new is not None else ["the run has no evaluation.json"]
         self.again = {"of": old.id, "same": not lines, "differences": lines}
 
+    @property
+    def accepted(self) -> Accepted | None:
+        """What its verifier made of a run whose truth was withheld, None of any other."""
+        return accepted_in(RunDirectory(self.played.path)) if self.config.verify.withhold else None
+
     def facts(self) -> dict[str, object]:
         """Return where the figures come from."""
         task, model, solver = self.config.taskset, self.config.model, self.config.solver
@@ -133,6 +139,7 @@ class Report:
         picked = {"picked": self.picked.as_dict()} if self.picked else {}
         picked = {"picked": {"error": self.not_picked}} if self.not_picked else picked
         again = {"again": self.again} if self.again else {}
+        told = {"truth": "withheld", "accepted": asdict(self.accepted)} if self.accepted is not None else {}
         return {
             **self.facts(),
             "all": _both(self.total, self.figures),
@@ -147,6 +154,7 @@ class Report:
             **picked,
             **made,
             **again,
+            **told,
         }
 
     def print(self) -> None:
@@ -154,6 +162,10 @@ class Report:
         out = console()
         rows = {**self.parts, "all": self.figures}
         out.print(tables.success_table(f"{self.config.taskset.name} {self.config.taskset.split}", rows))
+        told = self.accepted
+        if told is not None:
+            # What stands in the table is the truth, which evaluation alone may look up.
+            out.print(f"{told.sentence()}, of {told.attempts}", markup=False)
         if self.verdict:
             out.print(self.verdict, style="bold red", markup=False)
         if len(self.figures.at_k) > 1 or (self.figures.at_k and self.figures.at_k[0].k > 1):

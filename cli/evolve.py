@@ -36,6 +36,9 @@ def evolve(
     held_out_limit: Annotated[int | None, typer.Option(help="Use only its first so many tasks.")] = None,
     data: o.Data = None,
     model: o.ModelName = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="Adapter of the first release, as `lamarck train` made it.")
+    ] = None,
     protocol: o.Protocol = None,
     max_steps: o.MaxSteps = None,
     concurrency: o.Concurrency = None,
@@ -65,8 +68,9 @@ def evolve(
         "generations": generations, "propose.tasks": tasks, "run.collect.samples": samples,
         "run.taskset.name": taskset, "run.taskset.split": split, "held_out.split": held_out,
         "held_out.limit": held_out_limit, "run.taskset.options.data": data, "run.model.name": model,
-        "run.solver.protocol": protocol, "run.solver.max_steps": max_steps, "run.collect.concurrency": concurrency,
-        "run.collect.seed": seed, "learn.memory": memory, "learn.weights": weights, "gated": gate, "grow": grow,
+        "run.model.adapter": adapter, "run.solver.protocol": protocol, "run.solver.max_steps": max_steps,
+        "run.collect.concurrency": concurrency, "run.collect.seed": seed, "learn.memory": memory,
+        "learn.weights": weights, "gated": gate, "grow": grow,
     }  # fmt: skip
     overrides = dict(parse_assignment(text) for text in settings or [])
     overrides |= {key: value for key, value in named.items() if value is not None}
@@ -83,20 +87,59 @@ def check(config: EvolveConfig) -> None:
         ConfigError: they cannot.
     """
     run = config.run
-    for name, value in (("run.memory.path", run.memory.path), ("run.model.adapter", run.model.adapter)):
-        if value is not None:
-            raise ConfigError(f"{name} is {value}, but each generation brings its own.", hint="Leave it out.")
+    if run.memory.path is not None:
+        raise ConfigError(
+            f"run.memory.path is {run.memory.path}, but each generation brings its own.", hint="Leave it out."
+        )
     if run.taskset.split == config.held_out.split:
         raise ConfigError(
             f"split {run.taskset.split} is both learned from and held out.", hint="Name another by --held-out."
         )
+    _check_word(config)
     if config.learn.weights and not run.model.name.startswith(("embedded", "vllm:")):
         raise ConfigError(
             f"the weights of {run.model.name} cannot be trained here.",
             hint="Add --no-weights, or take --model embedded, embedded:FOLDER or vllm:FOLDER.",
         )
+    if run.tools.make and not config.learn.memory:
+        raise ConfigError(
+            "run.tools.make is set, but made tools live in memory, and that does not learn.",
+            hint="Let memory learn (--memory), or leave run.tools.make out.",
+        )
+    if config.learn.chain > 1 and not config.learn.memory:
+        raise ConfigError(
+            f"learn.chain is {config.learn.chain}, but without memory a chain passes nothing on.",
+            hint="Leave it at 1, or let memory learn.",
+        )
     if config.gated:
         _check_held_out(config)
+
+
+def _check_word(config: EvolveConfig) -> None:
+    """Make sure that it is clear whose word counts, and that it can be had."""
+    from .wire_verify import check as check_verifier
+
+    verify, by, samples = config.run.verify, config.learn.by, config.train.samples
+    check_verifier(config.run)
+    if verify.withhold and by == "environment":
+        raise ConfigError(
+            "run.verify.withhold keeps the outcome from the loop, and learn.by = environment goes by it.",
+            hint="Set learn.by = verdict, and run.verify.by to who judges.",
+        )
+    if by == "verdict" and verify.by in ("none", "environment"):
+        raise ConfigError(
+            f"learn.by = verdict needs a verifier, and run.verify.by is {verify.by}.",
+            hint="Set run.verify.by, for example to rule, recompute or judge.",
+        )
+    if by == "environment" and samples.outcome == "verdict":
+        raise ConfigError(
+            "train.samples.outcome is verdict, and learn.by is environment.", hint="Set learn.by = verdict alone."
+        )
+    if samples.judge is not None:
+        raise ConfigError(
+            f"train.samples.judge is {samples.judge}, but what is learned from here are the verdicts of run.verify.by.",
+            hint="Leave it out.",
+        )
 
 
 def _check_held_out(config: EvolveConfig) -> None:
@@ -124,7 +167,7 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
     # Imported here: wiring pulls in LangGraph, which `lamarck --help` can do without.
     from ..agent.evolution.graph import EvolutionContext, evolve
     from ..releases import Releases
-    from .evolving.begin import begin
+    from .evolving.begin import begin, begun
     from .evolving.budget import Budget
     from .evolving.phases import Evolving
     from .evolving.watching import EvolutionWatch
@@ -136,15 +179,16 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
     try:
         with Releases.open(home.path, create=True) as releases:
             begin(config, home, releases, quiet=quiet)
-            phases = Evolving(home, config, releases, quiet=quiet)
+            watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet, records=home.kept())
+            phases = Evolving(home, begun(config), releases, quiet=quiet, screen=watch.screen)
             on = switched_on(config)
-            watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet)
             budget = Budget(config.budget, phases.kept)
 
             def enough() -> bool:
                 return budget.spent() or (config.on_alarm == "stop" and alarmed(phases.kept()))
 
-            return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough)))
+            with watch:
+                return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough)))
     except KeyboardInterrupt:
         Console(stderr=True).print(f"Stopped. Go on with: lamarck evolve --resume --out {home.path}", markup=False)
         raise typer.Exit(130) from None
@@ -161,14 +205,15 @@ def alarmed(records: tuple[Generation, ...]) -> bool:
 def switched_on(config: EvolveConfig) -> tuple[Any, ...]:
     """Return the phases that these settings ask for."""
     learn = config.learn
-    on = ["credit", "distil"] if learn.memory else []
+    on = ["verify"] if config.run.verify.by not in ("none", "environment") else []
+    on += ["credit", "distil"] if learn.memory else []
     return tuple(on + (["train"] if learn.weights else []) + (["gate"] if config.gated else []))
 
 
 def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     """Print what came of it."""
     from ..releases import Releases
-    from .evolving.watching import table
+    from .evolving.words import table
 
     with Releases.open(home.path) as releases:
         head = releases.head()

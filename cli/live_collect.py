@@ -14,6 +14,7 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..training.live import Draw
 from ..training.live_state import check_place
+from ..training.sources import ordered
 from .live_draws import PLAYED, draw_folder, played, put_to_sleep, slice_of, use_adapter, with_adapter
 from .watch import Watch, own_signals_no_more
 
@@ -88,7 +89,7 @@ class Runs:
         """
         directory = RunDirectory(draw_folder(self._out, draw))
         with Store.open(directory.store_url(directory.load_config()), create=False) as store:
-            return list(store.trajectories(run_id=directory.run_id))
+            return ordered(store.trajectories(run_id=directory.run_id))
 
     async def rest(self) -> None:
         """Put a server of ours to sleep, where it was started so that it can.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -16,6 +17,7 @@ from ..evals.metrics import Tally
 from ..rundir import RunDirectory
 from ..store import Store
 from . import options as o
+from .accepted import Accepted, accepted_in
 from .tables import console, print_json
 from .watch import Watch
 
@@ -71,9 +73,10 @@ def run(
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
     if as_json:
-        print_json(summary(directory, result, tally))
+        print_json(summary(directory, result, tally, accepted(resolved, directory)))
     else:
-        console().print(sentence(directory, result, tally), markup=False, highlight=False)
+        said = sentence(directory, result, tally, accepted(resolved, directory))
+        console().print(said, markup=False, highlight=False)
     if result.failed or result.stopped_by or result.interrupted:
         raise typer.Exit(130 if result.interrupted else 1)
 
@@ -125,8 +128,16 @@ def play(
         return result, watch.tally
 
 
-def summary(directory: RunDirectory, result: RunResult, tally: Tally) -> dict[str, object]:
-    """Return what `--json` prints."""
+def accepted(config: RunConfig, directory: RunDirectory) -> Accepted | None:
+    """Return what its verifier made of a run whose truth is withheld, None of any other."""
+    return accepted_in(directory) if config.verify.withhold else None
+
+
+def summary(
+    directory: RunDirectory, result: RunResult, tally: Tally, told: Accepted | None = None
+) -> dict[str, object]:
+    """Return what `--json` prints; `told` where the truth is withheld."""
+    withheld = {} if told is None else {"truth": "withheld", "accepted": asdict(told)}
     return {
         "run": str(directory.path),
         "run_id": directory.run_id,
@@ -139,15 +150,19 @@ def summary(directory: RunDirectory, result: RunResult, tally: Tally) -> dict[st
         "seconds": round(result.seconds, 3),
         "replays": result.replays.model_dump(),
         "this_time": json.loads(json.dumps(tally.as_dict())),
+        **withheld,
     }
 
 
-def sentence(directory: RunDirectory, result: RunResult, tally: Tally) -> str:
-    """Return what happened and what can be done next, in a few lines."""
+def sentence(directory: RunDirectory, result: RunResult, tally: Tally, told: Accepted | None = None) -> str:
+    """Return what happened and what can be done next, in a few lines; `told` where the truth is withheld."""
+    won = f"{tally.successes} solved, " if told is None else ""
     lines = [
-        f"{result.finished} episodes in {result.seconds:.1f} s, {tally.successes} solved, {tally.steps} steps; "
+        f"{result.finished} episodes in {result.seconds:.1f} s, {won}{tally.steps} steps; "
         f"{result.already + result.finished} of {result.total} finished in {directory.path}"
     ]
+    if told is not None:
+        lines.append(f"{told.sentence()[0].upper()}{told.sentence()[1:]}.")
     if result.replays.calls:
         used = f"{result.replays.tokens:,} tokens, {result.replays.cost_usd:.4f} USD"
         lines.append(f"New tools were tried on their tasks with {result.replays.calls} model calls ({used}).")

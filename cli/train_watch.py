@@ -8,10 +8,10 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from ..training.watching import Progress as Update
+from .screen import Alone, Screen
 from .watch import PLAIN_EVERY_S
 
 SHOWN = {
@@ -41,10 +41,12 @@ class TrainWatch:
     Args:
         label: what stands in front of the bar.
         quiet: show nothing.
+        screen: what the bar is part of, where it is not alone.
     """
 
-    def __init__(self, label: str, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, label: str, *, quiet: bool = False, screen: Screen | None = None) -> None:
+        self._screen: Screen = screen or Alone()
+        self.console = self._screen.console
         self._label = label
         self._quiet = quiet
         self._stopping = threading.Event()
@@ -65,7 +67,7 @@ class TrainWatch:
         self._task = self._bar.add_task(label, total=None, figures="")
 
     def __enter__(self) -> TrainWatch:
-        self._bar.start()
+        self._screen.put(self._bar)
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._interrupted) for number in STOPS}
         return self
@@ -75,7 +77,7 @@ class TrainWatch:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        self._bar.stop()
+        self._screen.take(self._bar)
 
     def say(self, text: str) -> None:
         """Print one line of what is going on."""

@@ -73,14 +73,12 @@ def attempts(
 
     directory = RunDirectory(run)
     config = _config(directory, by, model, settings)
-    label = name or _label(config)
+    label = name or label_of(config)
     verdicts = Verdicts(out if out is not None else run)
     with Progress(console=o.progress_console(quiet or as_json), transient=True) as bar:
         row = bar.add_task(f"judging by {label}", total=None)
         new, known = asyncio.run(
-            _judge(
-                config, directory, verdicts, label, limit, lambda n, total: bar.update(row, completed=n, total=total)
-            )
+            judge(config, directory, verdicts, label, limit, lambda n, total: bar.update(row, completed=n, total=total))
         )
     found = _agreements([(directory, verdicts)], config, only=label)
     if as_json:
@@ -130,17 +128,26 @@ def _config(directory: RunDirectory, by: str | None, model: str | None, settings
     return config
 
 
-def _label(config: RunConfig) -> str:
+def label_of(config: RunConfig) -> str:
     """Return a name for verdicts: the verifier's, with a hash of its options and model where it has some."""
     verify = config.verify
     more = {"options": verify.options, "model": verify.model}
     return verify.by if not verify.options and verify.model is None else f"{verify.by}-{content_id(more)[:6]}"
 
 
-async def _judge(
-    config: RunConfig, directory: RunDirectory, verdicts: Verdicts, label: str, limit: int | None, told: Progressed
+async def judge(
+    config: RunConfig,
+    directory: RunDirectory,
+    verdicts: Verdicts,
+    label: str,
+    limit: int | None,
+    told: Progressed = lambda n, total: None,
 ) -> tuple[int, int]:
-    """Judge what is not judged yet; return how many that were, and how many there were already."""
+    """Judge what is not judged yet; return how many that were, and how many there were already.
+
+    Raises:
+        LamarckError: the verifier, or what it needs, cannot be had.
+    """
     from ..agent.llms import build_llm
     from ..agent.verifiers.judging import shown_to
     from ..agent.verifiers.records import Record

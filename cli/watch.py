@@ -9,12 +9,12 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import TimeRemainingColumn as TimeLeft
 
 from ..agent.events import Event
 from ..evals.metrics import Tally
+from .screen import Alone, Screen
 from .tables import warnings_to
 
 PLAIN_EVERY_S = 15.0
@@ -29,10 +29,12 @@ class Watch:
     Args:
         label: what stands in front of the bar.
         quiet: show failures only.
+        screen: what the bar is part of, where it is not alone.
     """
 
-    def __init__(self, label: str, *, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+    def __init__(self, label: str, *, quiet: bool = False, screen: Screen | None = None) -> None:
+        self._screen: Screen = screen or Alone()
+        self.console = self._screen.console
         self.tally = Tally()
         self._label = label
         self._quiet = quiet
@@ -56,7 +58,7 @@ class Watch:
         self._task = self._bar.add_task(label, total=None, figures="")
 
     def __enter__(self) -> Watch:
-        self._bar.start()
+        self._screen.put(self._bar, self.tally)
         for name in TOLD:
             logging.getLogger(name).addHandler(self._warnings)
         return self
@@ -64,7 +66,7 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        self._screen.take(self._bar)
         for name in TOLD:
             logging.getLogger(name).removeHandler(self._warnings)
 
@@ -117,6 +119,8 @@ class Watch:
     def _figures(self) -> str:
         seconds = max(1e-9, time.monotonic() - self._started)
         won = f"{self.tally.successes}/{self.tally.episodes} solved" if self.tally.episodes else "none finished yet"
+        if self.tally.episodes and self.tally.unknown == self.tally.episodes:
+            won = f"{self.tally.episodes} ended"
         return f"{won}, {self._steps / seconds:.1f} steps/s"
 
     def _say(self, text: str) -> None:

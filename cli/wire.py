@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,16 +182,19 @@ async def collect(
     notify: Notify | None = None,
     described: Described | None = None,
     llm: LLM | None = None,
+    only: Collection[str] | None = None,
 ) -> RunResult:
-    """Play all tasks of a run; Ctrl-C stops it cleanly."""
+    """Play all tasks of a run, or those with these ids; Ctrl-C stops it cleanly."""
     async with wired(config, directory, store, on_event, notify, described, llm) as parts:
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)
             loop.add_signal_handler(signal.SIGTERM, parts.runner.interrupt)
-        result = await parts.runner.run(parts.tasks)
+        result = await parts.runner.run([task for task in parts.tasks if only is None or task.id in only])
         result.replays = parts.replay.usage
-        return result
+    # A Ctrl-C that came while all of that was closed is not lost.
+    result.interrupted = parts.runner.interrupted
+    return result
 
 
 def expert(taskset: Taskset, tasks: Sequence[Task]) -> LLM:

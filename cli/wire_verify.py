@@ -10,6 +10,7 @@ from ..agent.hooks import Hooks, Toolbox
 from ..agent.hosting import WorldPool
 from ..agent.llms import build_llm
 from ..agent.verifiers.blinded import blind_task
+from ..agent.verifiers.code import CodeVerifier
 from ..agent.verifiers.judging import Judging, siblings_in
 from ..agent.verifiers.repairing import Repairing
 from ..agent.verifiers.rewinding import RewindingPool
@@ -18,11 +19,15 @@ from ..agent.verifiers.table import Parts, load_verifier
 from ..agent.verifiers.trusted import TrustedVerifier, read_weight
 from ..agent.verifiers.verifier import Verifier
 from ..config import RunConfig
+from ..config_tools import ToolsConfig
 from ..core import Task
 from ..errors import ConfigError
 from ..seams import LLM
 from ..store import Store
 from .wire_tools import open_tools
+
+JUDGING = ToolsConfig(builtin=("python",))
+"""Tools of a verifier that runs code."""
 
 
 async def verifying(
@@ -40,6 +45,9 @@ async def verifying(
     if config.tools.make:
         # Who judges makes no tools, and leaves no trace in the log of those that were made.
         toolbox = await open_tools(config, stack)
+    elif (own := judging_tools(config)) != config.tools:
+        spoken = config.solver.model_copy(update={"protocol": "text"})
+        toolbox = await open_tools(config.model_copy(update={"tools": own, "solver": spoken}), stack)
     judging = await judge_model(config, llm, stack)
     verifier = build_verifier(config, store, judging, toolbox)
     gate, repair = config.verify.gate, config.repair
@@ -69,6 +77,15 @@ def check(config: RunConfig) -> None:
             "verify.withhold keeps the outcome from the loop, and repair.by = reflexion goes by it.",
             hint="Set repair.by = verifier.",
         )
+
+
+def judging_tools(config: RunConfig) -> ToolsConfig:
+    """Return the tools of who judges: those of the run, or Python where it runs code and the solver has no tools, as
+    when it chooses among actions."""
+    verify = config.verify
+    members = verify.options.get("members") if verify.by == "vote" else None
+    named = [one.get("by") for one in members if isinstance(one, dict)] if isinstance(members, list) else [verify.by]
+    return JUDGING if CodeVerifier.name in named and config.tools == ToolsConfig() else config.tools
 
 
 async def judge_model(config: RunConfig, llm: LLM, stack: AsyncExitStack) -> LLM:

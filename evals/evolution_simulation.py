@@ -130,6 +130,10 @@ class SimulatedPhases:
         draw, chance = self._draw(now, "collect"), self.known[now.parent].rewarded
         return {"attempts": self._attempts, "solved": sum(draw.random() < chance for _ in range(self._attempts))}
 
+    async def verify(self, now: Generation) -> Figures:
+        """Nobody judges here; what a hacked reward does shows in the attempts."""
+        return {}
+
     async def credit(self, now: Generation) -> Figures:
         """Nothing is kept here: what memory gains shows in the release."""
         return {}

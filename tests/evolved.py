@@ -1,12 +1,19 @@
-"""A whole evolution on household games in a process of its own, which may die on the way.
+"""Whole evolutions in processes of their own, which may die on the way.
 
-Not by fork: what embeds texts has threads, and a fork of a process that has used it waits for them for ever.
+Each is a fork of one process that has loaded what takes long and has done nothing yet. Not of the process of the tests:
+what embeds texts has threads, and a fork of a process that has used it waits for them for ever.
 """
 
+import atexit
+import importlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import traceback
+import warnings
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -23,6 +30,9 @@ SETTINGS = {
     "run.solver.max_steps": 12,
 }
 EVENTS = {"open", "os.rename", "os.mkdir", "os.link", "os.remove", "os.rmdir", "sqlite3.connect"}
+LIGHT = ("lamarck.cli.evolve", "lamarck.cli.evolving.phases", "lamarck.agent.evolution.graph")
+HEAVY = (*LIGHT, "torch", "transformers", "peft", "trl", "lamarck.training.stage", "lamarck.training.trainers")
+"""What a process loads before it is forked."""
 
 
 def evolve(folder, *, resume=False, **settings):
@@ -33,38 +43,147 @@ def evolve(folder, *, resume=False, **settings):
     return run(EvolveConfig.load(None, SETTINGS | settings), Home(folder), resume=resume, quiet=True)
 
 
-def in_process(folder, at=0):
-    """Evolve, or go on; return how many points it passed, or None where it was killed at point `at`.
+def in_process(folder, at=0, *, phase=None, after_s=None, cwd=None, **settings):
+    """Evolve, or go on; return how many points it passed in each phase, or None where it was killed.
 
-    A point is each touch of a file in the folder, each statement, and each end of a transaction.
+    A point is each touch of a file in the folder, each statement, each end of a transaction and each update of weights.
+
+    Args:
+        folder: of the evolution.
+        at: it is killed at this point; never if 0.
+        phase: only points in this phase count; None counts all.
+        after_s: or it is killed this long after the phase has begun, wherever it is then.
+        cwd: folder to work in.
+        settings: others than `SETTINGS`.
     """
-    command = [sys.executable, __file__, str(folder), str(at)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode == -signal.SIGKILL:
+    heavy = settings.get("learn.weights", SETTINGS["learn.weights"])
+    code, said = nursery(heavy)([str(folder), at, phase, after_s, str(cwd) if cwd else None, settings])
+    if code in (-signal.SIGKILL, -signal.SIGALRM):
         return None
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout.split()[-1])
+    assert code == 0, said
+    return said
 
 
-def main(folder, at):
-    passed = 0
+@cache
+def nursery(heavy):
+    """Return what lets a fork of a fresh process evolve; it gives its exit code, and its points or what went wrong."""
+    own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, __file__, *(HEAVY if heavy else LIGHT)]
+    mother = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | own
+    )  # fmt: skip
 
-    def tick(*_):
-        nonlocal passed
-        passed += 1
-        if passed == at:
+    def bear(wish):
+        mother.stdin.write(json.dumps(wish) + "\n")
+        mother.stdin.flush()
+        return json.loads(mother.stdout.readline())
+
+    def end():
+        mother.stdin.close()
+        mother.wait(timeout=60)
+        mother.stdout.close()
+
+    atexit.register(end)
+    return bear
+
+
+def bear_all(modules):
+    """Fork for each wish on stdin, and tell on stdout what became of the child."""
+    for name in modules:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        reader, writer = os.pipe()
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                said = main(*json.loads(line))
+                code = 0
+            except Exception:
+                said = traceback.format_exc()
+                raise
+            finally:
+                os.write(writer, json.dumps(said).encode())
+                os._exit(code)
+        os.close(writer)
+        with os.fdopen(reader) as stream:
+            said = stream.read()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        print(json.dumps([code, json.loads(said) if said else None]), flush=True)
+
+
+def stands(folder):
+    """Return the phase that an evolution is in, by its records."""
+    from lamarck.agent.evolution.generation import PHASES
+
+    files = sorted(Path(folder).glob("generations/*/generation.json"))
+    return following(files[-1].read_bytes(), PHASES) if files else None
+
+
+def following(record, phases):
+    """Return the phase that comes after those in a record."""
+    found = json.loads(record)
+    return next((one for one in phases if one not in found["figures"] and one not in found["skipped"]), None)
+
+
+class Points:
+    """Counts the points that an evolution passes, and dies at one."""
+
+    def __init__(self, folder, at, phase, after_s):
+        self.folder, self.at, self.phase, self.after_s = folder, at, phase, after_s
+        self.passed = {}
+        self.now = None
+
+    def listen(self):
+        self.enter(stands(self.folder))
+        sys.addaudithook(self.heard)
+        for name in ("before_cursor_execute", "commit"):
+            sa.event.listen(sa.Engine, name, self.tick)
+        if "torch" in sys.modules:
+            from torch.optim.optimizer import register_optimizer_step_post_hook
+
+            register_optimizer_step_post_hook(self.tick)
+
+    def enter(self, phase):
+        self.now = phase
+        if self.after_s is not None and phase is not None and phase == self.phase:
+            # As it is by default this signal ends a process where it stands, like SIGKILL, and also inside of C.
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, self.after_s)
+
+    def tick(self, *_, **__):
+        self.passed[self.now] = self.passed.get(self.now, 0) + 1
+        count = sum(self.passed.values()) if self.phase is None else self.passed.get(self.phase, 0)
+        if self.after_s is None and count == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def heard(event, arguments):
-        if event in EVENTS and folder in str(arguments[0]):
-            tick()
+    def heard(self, event, arguments):
+        if event not in EVENTS or self.folder not in str(arguments[0]):
+            return
+        self.tick()
+        if event == "os.rename" and str(arguments[1]).endswith("generation.json"):
+            self.renames(str(arguments[0]))
 
-    sys.addaudithook(heard)
-    for name in ("before_cursor_execute", "commit"):
-        sa.event.listen(sa.Engine, name, tick)
-    evolve(folder, resume=(Path(folder) / "evolve.toml").exists())
-    print(passed)
+    def renames(self, new):
+        """A record is about to be put in place: what comes now belongs to the next phase."""
+        from lamarck.agent.evolution.generation import PHASES
+
+        self.enter(following(Path(new).read_bytes(), PHASES))
+
+
+def main(folder, at, phase, after_s, cwd, settings):
+    """Evolve in a process of its own; return the points that were passed in each phase."""
+    warnings.simplefilter("ignore")
+    sys.stdout = sys.stderr  # the other one is how the process tells of its children
+    if cwd is not None:
+        os.chdir(cwd)
+        sys.path.insert(0, cwd)
+    points = Points(folder, at, phase, after_s)
+    points.listen()
+    evolve(folder, resume=(Path(folder) / "evolve.toml").exists(), **settings)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return points.passed
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    bear_all(sys.argv[1:])

@@ -60,6 +60,9 @@ class Counting:
     async def collect(self, now: Generation) -> Figures:
         return await self._count("collect", now)
 
+    async def verify(self, now: Generation) -> Figures:
+        return await self._count("verify", now)
+
     async def credit(self, now: Generation) -> Figures:
         return await self._count("credit", now)
 
@@ -147,7 +150,7 @@ def test_a_kill_at_any_point_changes_nothing(tmp_path):
 def test_a_phase_that_is_switched_off_is_left_out_and_said(tmp_path):
     phases = Counting(tmp_path)
     first = run(phases, on={"credit", "gate"})[0]
-    assert first.skipped == {"distil": "switched off", "train": "switched off"}
+    assert first.skipped == {"verify": "switched off", "distil": "switched off", "train": "switched off"}
     assert "1 train" not in phases.calls and "1 collect" in phases.calls
 
 

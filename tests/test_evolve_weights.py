@@ -5,6 +5,7 @@ import tiny_model
 import torch
 from lamarck.cli.evolve import run
 from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.playing import attempts
 from lamarck.config_evolve import EvolveConfig
 from lamarck.releases import Releases
 from lamarck.rundir import RunDirectory
@@ -51,10 +52,28 @@ class Sign:
 '''
 
 
+SETTINGS = {
+    "propose.tasks": 60,
+    "learn.memory": False,
+    "learn.temperature": 1.0,
+    "learn.least": 5,
+    "held_out.split": "test",
+    "held_out.limit": 60,
+    "run.taskset.name": "evolved_signs:Signs",
+    "run.solver.max_steps": 3,
+    "run.solver.history": 1,
+    "run.solver.summary": 0,
+    "train.optimizer.learning_rate": 0.01,
+    "train.optimizer.epochs": 20.0,
+    "train.optimizer.threads": 1,
+    "train.adapter.rank": 8,
+    "train.report_to": [],
+}
+
+
 @pytest.fixture(scope="module")
 def evolved(tmp_path_factory):
-    """Two generations of nothing but weights. Attempts are trained on in the order in which they began, which is not
-    the same each time, so neither are the weights."""
+    """Two generations of nothing but weights."""
     folder = tmp_path_factory.mktemp("weights")
     (folder / "evolved_signs.py").write_text(SIGNS)
     net, words = tiny_model.model(), tiny_model.tokenizer()
@@ -62,24 +81,9 @@ def evolved(tmp_path_factory):
     words.chat_template = "{% for m in messages %}{{ m.content }} <end> {% endfor %}"
     net.save_pretrained(folder / "tiny")
     words.save_pretrained(folder / "tiny")
-    settings = {
-        "generations": 2,
-        "propose.tasks": 60,
-        "learn.memory": False,
-        "learn.temperature": 1.0,
-        "learn.least": 5,
-        "held_out.split": "test",
-        "held_out.limit": 60,
-        "run.taskset.name": "evolved_signs:Signs",
+    settings = SETTINGS | {
         "run.model.name": f"embedded:{folder / 'tiny'}",
-        "run.solver.max_steps": 3,
-        "run.solver.history": 1,
-        "run.solver.summary": 0,
-        "train.optimizer.learning_rate": 0.01,
-        "train.optimizer.epochs": 20.0,
-        "train.optimizer.threads": 1,
-        "train.adapter.rank": 8,
-        "train.report_to": [],
+        "generations": 2,
     }
     before = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -111,3 +115,23 @@ def test_the_next_generation_plays_with_what_was_promoted(evolved):
     assert second.model.temperature == 1.0
     played = [one.figures["collect"]["solved"] for one in records]
     assert played[1] > played[0]
+
+
+def test_an_evolution_may_begin_with_an_adapter(evolved):
+    home, _ = evolved
+    adapter = home / "generations" / "001" / "train" / "adapter"
+    given = {"run.model.name": f"embedded:{home.parent / 'tiny'}", "run.model.adapter": str(adapter)}
+    short = {"generations": 1, "propose.tasks": 20, "learn.least": 1, "gated": False}
+    config = EvolveConfig.load(None, SETTINGS | given | short)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home.parent)
+        record = run(config, Home(home.parent / "again"), resume=False, quiet=True)[0]
+    with Releases.open(home.parent / "again") as releases:
+        first = releases.get(record.parent)
+        assert first.adapter == read_manifest(adapter).id
+        there = str(releases.folder(first.id) / "adapter")
+    assert RunDirectory(home.parent / "again" / "generations" / "001" / "collect").load_config().model.adapter == there
+    made = read_manifest(home.parent / "again" / "generations" / "001" / "train" / "adapter")
+    played = attempts(RunDirectory(home.parent / "again" / "generations" / "001" / "collect"))
+    assert {step.policy_version.partition("+")[2] for one in played for step in one.steps} == {first.adapter[:12]}
+    assert made.parent == first.adapter and made.id != first.adapter

@@ -17,6 +17,7 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..store_io import entries, read_trajectory, why
 from ..store_tables import TRAJECTORIES
+from .outcomes import Outcomes, check_truth
 from .shared_ids import SharedIds
 
 Notify = Callable[[str], None]
@@ -41,7 +42,7 @@ class Sources:
     """Where they were read, in words for a person."""
 
     def groups(self) -> list[list[Trajectory]]:
-        """Return attempts that share a baseline, in the order in which they were read."""
+        """Return attempts that share a baseline, in the order of `trajectories`."""
         return grouped(self.trajectories)
 
 
@@ -53,22 +54,41 @@ def grouped(trajectories: Iterable[Trajectory]) -> list[list[Trajectory]]:
     return list(found.values())
 
 
+def ordered(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """Return attempts run by run, those of a run by task, sample and attempt.
+
+    So what is trained on comes in the same order whichever of several episodes at once ended or began first, and two
+    equal runs end in the same weights.
+    """
+    found = list(trajectories)
+    place = {run_id: n for n, run_id in enumerate(dict.fromkeys(one.run_id for one in found))}
+    return sorted(found, key=lambda one: (place[one.run_id], one.task.id, one.sample, one.attempt))
+
+
 def load_sources(config: TrainConfig, notify: Notify | None = None) -> Sources:
     """Read what `config.stores` name, leave out what is not to be trained on, and count why.
 
-    Of a store only the attempts that are wanted are read whole, so that what is left out costs next to nothing.
+    Of a store only the attempts that are wanted are read whole, so that what is left out costs next to nothing. They
+    stand in the order of `config.stores`, and those of one store as `ordered` says.
 
     Args:
-        config: names the stores, the splits and the tasks. For kind `sft` unsolved attempts are left out too.
+        config: names the stores, the splits and the tasks, and by whose word attempts went well. For kind `sft`
+            unsolved attempts are left out too.
         notify: is told what is being read, and of each attempt that cannot be.
 
     Raises:
-        ConfigError: no store is named, one is not there, or is something else.
+        ConfigError: no store is named, one is not there, or is something else; the truth that is to be trained on is
+            withheld in it.
         TrainingError: nothing is left (unless fresh attempts are to be collected), or two stores disagree.
         StoreError: a store cannot be opened.
     """
     if not config.stores and not config.live.rounds:
         raise ConfigError("no store is named to train from.", hint="Give --store RUN, a store or an exported file.")
+    if config.live.rounds and config.samples.outcome == "verdict":
+        raise ConfigError(
+            "samples.outcome = verdict is for stored attempts, and live.rounds collects fresh ones.",
+            hint="Collect by `lamarck run` with verify.by set, then train.",
+        )
     taken = _Taken(config, notify or (lambda text: None))
     for place in config.stores:
         taken.read(place)
@@ -120,12 +140,14 @@ class Header(NamedTuple):
     success: bool | None
     reward: float | None
     steps: int
+    silent: str | None = None
+    """Why its verdict says nothing, where outcomes are those of verdicts."""
 
     @classmethod
-    def of(cls, one: Trajectory) -> Header:
+    def of(cls, one: Trajectory, silent: str | None = None) -> Header:
         """Return that of an attempt."""
-        failed = one.failure is not None
-        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, len(one.steps))
+        failed, steps = one.failure is not None, len(one.steps)
+        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, steps, silent)
 
     def unfit(self, config: TrainConfig) -> str | None:
         """Say why an attempt is not trained on, or None."""
@@ -137,6 +159,8 @@ class Header(NamedTuple):
             return INFRASTRUCTURE
         if not self.steps:
             return "without a step"
+        if self.silent is not None:
+            return self.silent
         if config.kind == "sft" and not self.success:
             return UNSOLVED
         return None
@@ -149,30 +173,33 @@ class _Taken:
         self._config, self._notify = config, notify
         self._seen: dict[str, tuple[int, str]] = {}
         self._ids = SharedIds()
+        self._outcomes = Outcomes(config.samples)
         self.trajectories: list[Trajectory] = []
         self.left_out: Counter[str] = Counter()
         self.places: list[str] = []
 
     def read(self, place: str) -> None:
-        kind = kind_of(place)
+        kind, before = kind_of(place), len(self.trajectories)
         self._notify(f"reading {place}" if "://" not in place else "reading a database")
         if kind == "file":
-            self._file(Path(place))
+            self._file(Path(place), self._outcomes.at(None))
         elif kind == "run":
             directory = RunDirectory(place)
-            run_id = directory.run_id
-            self._store(directory.store_url(directory.load_config()), run_id, place)
+            run_id, run = directory.run_id, directory.load_config()
+            check_truth(self._config, run, place)
+            self._store(directory.store_url(run), run_id, place, self._outcomes.at(directory.path))
         else:
             path = Path(place) / "store.db" if kind == "folder" else place
-            self._store(path, None, place)
+            self._store(path, None, place, self._outcomes.at(Path(place) if kind == "folder" else None))
+        self.trajectories[before:] = ordered(self.trajectories[before:])
 
-    def _store(self, url: str | Path, run_id: str | None, place: str) -> None:
+    def _store(self, url: str | Path, run_id: str | None, place: str, outcomes: Outcomes) -> None:
         with Store.open(url, create=False) as store:
             self.places.append(place if "://" not in place else store.place)
-            wanted = [header.id for header in _headers(store, run_id) if self._wants(header)]
+            wanted = [header.id for header in _headers(store, run_id, outcomes) if self._wants(header)]
             for start in range(0, len(wanted), AT_ONCE):
                 for one in self._whole(store, wanted[start : start + AT_ONCE]):
-                    self._take(one)
+                    self._take(outcomes.of(one)[0])
 
     def _whole(self, store: Store, idents: list[str]) -> Iterator[Trajectory]:
         query = sa.select(TRAJECTORIES.c.id, TRAJECTORIES.c.body).where(TRAJECTORIES.c.id.in_(idents))
@@ -186,7 +213,7 @@ class _Taken:
                 del self._seen[ident]  # another store may hold it whole
                 self._unreadable(f"trajectory {ident} in {store.place} is damaged and left out: {why(error)}")
 
-    def _file(self, path: Path) -> None:
+    def _file(self, path: Path, outcomes: Outcomes) -> None:
         self.places.append(str(path))
         readable, first = False, ""
         for number, text in entries(path):
@@ -198,7 +225,8 @@ class _Taken:
                 self._unreadable(line)
                 continue
             readable = True
-            if self._wants(Header.of(one)):
+            one, silent = outcomes.of(one)
+            if self._wants(Header.of(one, silent)):
                 self._take(one)
         if first and not readable:
             raise ConfigError(f"{first}.", hint="`lamarck import` reads other formats into a store.")
@@ -248,10 +276,22 @@ def kind_of(place: str) -> Literal["run", "folder", "store", "file"]:
     return "file" if path.name.endswith(FILES) else "store"
 
 
-def _headers(store: Store, run_id: str | None) -> Iterator[Header]:
-    query = "SELECT id, run_id, task_id, split, failed, success, reward, steps FROM trajectories WHERE NOT open"
+def _headers(store: Store, run_id: str | None, outcomes: Outcomes) -> Iterator[Header]:
+    # Verdicts are in the bodies, which are read only where outcomes are theirs.
+    body = ", body" if outcomes.by_verdict else ""
+    query = f"SELECT id, run_id, task_id, split, failed, success, reward, steps{body} FROM trajectories WHERE NOT open"
     own = () if run_id is None else (run_id,)
     rows = store.select(f"{query}{' AND run_id = ?' if own else ''} ORDER BY started_at, id", own)
-    for ident, run, task, split, failed, success, reward, steps in rows:
+    for ident, run, task, split, failed, success, reward, steps, *whole in rows:
         known = None if success is None else bool(success)
-        yield Header(ident, run, task, split, bool(failed), known, reward, steps)
+        header = Header(ident, run, task, split, bool(failed), known, reward, steps)
+        yield header if not whole else _judged(header, whole[0], outcomes)
+
+
+def _judged(header: Header, body: str, outcomes: Outcomes) -> Header:
+    """Return a header with the outcome of the verdict."""
+    try:
+        one, silent = outcomes.of(Trajectory.model_validate_json(body))
+    except ValueError:
+        return header  # it is told as damaged where it is read whole
+    return header._replace(success=one.success, reward=one.reward, silent=silent)

@@ -8,8 +8,8 @@ from pydantic import Field, JsonValue
 
 from ...core import Wire
 
-Phase = Literal["propose", "collect", "credit", "distil", "train", "build", "gate", "settle"]
-PHASES: tuple[Phase, ...] = ("propose", "collect", "credit", "distil", "train", "build", "gate", "settle")
+Phase = Literal["propose", "collect", "verify", "credit", "distil", "train", "build", "gate", "settle"]
+PHASES: tuple[Phase, ...] = ("propose", "collect", "verify", "credit", "distil", "train", "build", "gate", "settle")
 """In the order in which a generation goes through them."""
 
 Decision = Literal["promote", "refuse", "not_yet", "unchanged", "ungated"]

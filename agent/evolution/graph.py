@@ -1,6 +1,6 @@
 """The evolution graph.
 
-begin -> propose -> collect -> credit -> distil -> train -> build -> gate -> settle -> (begin | end)
+begin -> propose -> collect -> verify -> credit -> distil -> train -> build -> gate -> settle -> (begin | end)
 
 Each phase is a node; LangGraph checkpoints after it where it is given a saver. A phase that was killed is called again
 and goes on with what it had begun (see `Phases`). The graph starts from the records of the generations, which are

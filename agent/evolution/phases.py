@@ -30,6 +30,10 @@ class Phases(Protocol):
         """Play them with what the parent passes on."""
         ...
 
+    async def verify(self, now: Generation) -> Figures:
+        """Say what the verifier made of the attempts, and what its word is worth; later phases may go by that."""
+        ...
+
     async def credit(self, now: Generation) -> Figures:
         """Let memory learn what its items were worth."""
         ...

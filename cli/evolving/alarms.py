@@ -34,7 +34,10 @@ def _read(record: Generation) -> collapse.Generation:
     gated: dict[str, Any] = record.figures.get("gate", {})
     held = gated.get("candidate" if record.decision == "promote" else "incumbent") or {}
     actions = played.get("actions")
+    sides = (gated.get("audit") or {}).values()
+    audited = [collapse.Audited(**{name: one[name] for name in collapse.AUDITED}) for one in sides if one["games"]]
     return collapse.Generation(
+        audited=(audited[0], audited[1]) if len(audited) == 2 else None,
         reward=played.get("reward"),
         solved=held.get("solved"),
         held_out=held.get("games", 0),

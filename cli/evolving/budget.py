@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from ...agent.evolution.generation import Generation
 from ...config_evolve import BudgetConfig
+
+PLAYED = ("collect", "gate", "distil")
+"""Phases that ask models."""
 
 
 class Budget:
@@ -22,16 +25,13 @@ class Budget:
     def spent(self) -> bool:
         """Say whether a limit has been reached."""
         limits = (self._config.max_hours, self._config.max_tokens, self._config.max_cost_usd)
-        used = (self._hours(), self._sum("tokens"), self._sum("cost_usd"))
+        records = self._records()
+        hours = sum(sum(one.seconds.values()) for one in records) / 3600
+        used = (hours, sum(spent(one, "tokens") for one in records), sum(spent(one, "cost_usd") for one in records))
         return any(limit is not None and had >= limit for limit, had in zip(limits, used, strict=True))
 
-    def _hours(self) -> float:
-        return sum(sum(one.seconds.values()) for one in self._records()) / 3600
 
-    def _sum(self, name: str) -> float:
-        total = 0.0
-        for one in self._records():
-            for phase in ("collect", "gate", "distil"):
-                value = one.figures.get(phase, {}).get(name, 0)
-                total += value if isinstance(value, int | float) else 0
-        return total
+def spent(record: Generation, name: str, phases: Iterable[str] = PLAYED) -> float:
+    """Return what models have used up in a generation: `tokens` or `cost_usd`; what training reads is none of it."""
+    values = [record.figures.get(phase, {}).get(name, 0) for phase in phases]
+    return float(sum(value for value in values if isinstance(value, int | float)))

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
 
 from ...agent.evolution.generation import Figures, Generation
+from ...agent.llms import build_llm
+from ...agent.tasksets import load_taskset
 from ...config import RunConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
+from ...core import Trajectory, Usage
 from ...evals.figures.played import Played
 from ...evals.metrics import wilson
+from ...judged import as_judged
 from ...memory.bank import Memory
 from ...release_memory import FILE, copy_memory
 from ...releases import Releases
+from ...rundir import RunDirectory
+from ...store import Store
+from ..accepted import Accepted, headers_in, last_of
+from ..screen import Screen
+from ..wire import select
 from .alarms import signs
+from .chains import links
 from .home import Home
+from .learned import Learned
 from .playing import attempts, played
 
 COLLECT, MEMORY = "collect", "memory"
@@ -28,20 +44,32 @@ class Collecting:
         config: its settings.
         releases: of the same home.
         quiet: show failures only.
+        screen: what bars are part of, where they are not alone.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
-        self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+    def __init__(
+        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool, screen: Screen | None = None
+    ) -> None:
+        self._home, self._config, self._releases = home, config, releases
+        self._quiet, self._screen = quiet, screen
 
-    async def collect(self, now: Generation, tasks: TasksetConfig) -> Figures:
+    async def collect(
+        self, now: Generation, tasks: TasksetConfig, learn: Callable[[Generation], Awaitable[None]]
+    ) -> Figures:
         """Play these tasks, or go on playing them.
+
+        Args:
+            now: the generation.
+            tasks: what is played.
+            learn: lets memory learn between two links of chains.
 
         Raises:
             LamarckError: they cannot be played.
         """
-        folder = self._home.generation(now.number)
-        config = self.config_of(now, tasks)
-        directory = await played(config, folder / COLLECT, f"generation {now.number}: playing", quiet=self._quiet)
+        directory, chain = await self._played(now, tasks, learn)
+        signals = signs(self._rewarded(directory)) | by_link(directory, chain)
+        if self._config.run.verify.withhold:
+            return {**unseen(directory), **signals}
         found = Played.read(directory)
         ended, solved = found.total.episodes, found.total.successes
         low, high = wilson(solved, ended)
@@ -53,8 +81,40 @@ class Collecting:
             "lost": found.total.failed,
             "tokens": found.total.usage.tokens,
             "cost_usd": round(found.total.usage.cost_usd, 6),
-            **signs(attempts(directory)),
+            **signals,
         }
+
+    async def _played(
+        self, now: Generation, tasks: TasksetConfig, learn: Callable[[Generation], Awaitable[None]]
+    ) -> tuple[RunDirectory, list[tuple[str, ...]]]:
+        """Play all tasks, link by link where there are chains; return the links too, none without chains."""
+        folder, label = self._home.generation(now.number), f"generation {now.number}: playing"
+        shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen}
+        if self._config.learn.chain == 1:
+            return await played(self.config_of(now, tasks), folder / COLLECT, label, **shown), []
+        config = self.config_of(now, tasks)
+        chain = links(select(load_taskset(tasks.name, tasks.options), tasks), self._config.learn.chain)
+        learned, directory = Learned.read(folder), RunDirectory(folder / COLLECT)
+        async with AsyncExitStack() as stack:
+            for number, ids in list(enumerate(chain, 1))[learned.links if learned else 0 :]:
+                if "llm" not in shown and config.model.name != "expert":
+                    # One for all links: a server takes long to start.
+                    shown["llm"] = build_llm(config.model)
+                    stack.push_async_callback(shown["llm"].close)
+                last = number == len(chain)
+                said = f"{label}, link {number} of {len(chain)}"
+                await played(config, directory.path, said, only=None if last else ids, **shown)
+                if not last:
+                    await learn(now)
+                    found = Learned.read(folder)
+                    assert found is not None  # distilling has written it
+                    found.link(folder, [one.id for one in headers_in(directory)])
+        return directory, chain
+
+    def _rewarded(self, directory: RunDirectory) -> list[Trajectory]:
+        """Return the attempts with the rewards that are learned from: alarms ring where those part from the truth."""
+        found = attempts(directory)
+        return [as_judged(one) for one in found] if self._config.learn.by == "verdict" else found
 
     def config_of(self, now: Generation, tasks: TasksetConfig) -> RunConfig:
         """Return how a generation plays: as its parent does, with a copy of the parent's memory to learn into."""
@@ -94,3 +154,34 @@ class Collecting:
             Memory.open(self._config.run.memory, beside).close()
         beside.rename(folder)
         return folder
+
+
+def by_link(directory: RunDirectory, chain: Sequence[Sequence[str]]) -> Figures:
+    """Return what came of each link of chains, for where later ones gain by what earlier ones taught."""
+    if not chain:
+        return {}
+    told: list[JsonValue] = []
+    for ids in chain:
+        ended = last_of([one for one in headers_in(directory) if one.task.id in ids])
+        known = [one.success for one in ended if one.success is not None]
+        told.append({"attempts": len(ended), "solved": sum(known) if known else None})
+    return {"links": told}
+
+
+def unseen(directory: RunDirectory) -> Figures:
+    """Return what can be told of a run whose truth is withheld: what its verifier accepted."""
+    with Store.open(directory.store_url(directory.load_config()), create=False) as store:
+        every = list(store.headers(run_id=directory.run_id))
+    told = Accepted.of(last_of([one for one in every if one.failure is None]))
+    low, high = wilson(told.passed, told.verdicts)
+    spent = sum((one.usage for one in every), Usage())
+    return {
+        "attempts": told.attempts,
+        "accepted": told.passed,
+        "judge": told.judge,
+        "abstained": told.abstained,
+        "interval": [low, high],
+        "lost": len(every) - sum(one.failure is None for one in every),
+        "tokens": spent.tokens,
+        "cost_usd": round(spent.cost_usd, 6),
+    }

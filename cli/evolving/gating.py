@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation, Ruling
 from ...agent.tasksets import load_taskset
+from ...agent.verifiers.blinded import blind_task
 from ...config import TasksetConfig
 from ...config_evolve import EvolveConfig
-from ...core import Task
+from ...core import Task, Usage
 from ...core_evolution import GateReport
 from ...evals.figures.compare import Side
 from ...evals.figures.outcomes import Sample
@@ -18,10 +19,11 @@ from ...evals.figures.played import Played
 from ...evals.figures.summary import infrastructure
 from ...evals.gate.decide import decide
 from ...evals.gate.evidence import Environment, Evidence
-from ...evals.gate.held_out import names_in, seen_in
+from ...evals.gate.held_out import names, names_in, seen_in
 from ...evals.metrics import wilson
 from ...releases import Releases
 from ...rundir import RunDirectory
+from ..screen import Screen
 from ..wire import select
 from .collecting import COLLECT
 from .home import Home, write
@@ -43,10 +45,14 @@ class Gating:
         config: its settings.
         releases: of the same home.
         quiet: show failures only.
+        screen: what bars are part of, where they are not alone.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
-        self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+    def __init__(
+        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool, screen: Screen | None = None
+    ) -> None:
+        self._home, self._config, self._releases = home, config, releases
+        self._quiet, self._screen = quiet, screen
         self._known: dict[Path, tuple[Sample, ...]] = {}
         """What complete runs came to; every look asks for those before it again."""
         self._probing = Probing(
@@ -56,6 +62,7 @@ class Gating:
             held_out=lambda: _tasks(self._held_out()),
             names=config.probes,
             quiet=quiet,
+            screen=screen,
         )
 
     async def gate(self, now: Generation) -> Ruling:
@@ -122,7 +129,16 @@ class Gating:
             "decision": report.decision,
             "said": report.sentence(),
             **{name: _success(side) for name, side in found.items()},
+            **self._spent(now, {sides[name]: side for name, side in found.items()}),
         }
+
+    def _spent(self, now: Generation, sides: Mapping[str, Side]) -> Figures:
+        """Return what these games took, without those of releases that an earlier gate has let play."""
+        before = [one for one in self._home.kept() if one.number < now.number and "gate" in one.figures]
+        counted = {ident for one in before for ident in (one.head, one.candidate)}
+        played = [side for ident, side in sides.items() if ident not in counted]
+        used = sum((one.usage for side in played for sample in side.samples for one in sample.attempts), Usage())
+        return {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)}
 
     async def _environment(self, now: Generation, name: str, config: TasksetConfig, upto: int) -> Environment:
         """Let both releases play the first tasks of an environment; all of them where `upto` is 0."""
@@ -132,7 +148,12 @@ class Gating:
         taskset = load_taskset(config.name, config.options)
         incumbent = await self.side(now.head, "incumbent", name, config, asked)
         candidate = await self.side(now.candidate, "candidate", name, config, asked)
-        return Environment(name, incumbent, candidate, names_in(taskset, asked))
+        known = names_in(taskset, asked)
+        if self._config.run.verify.withhold:
+            # What was played has no truth in the stores, so it is told again by what is left without.
+            blind = names([blind_task(task) for task in asked])
+            known = {ident: tuple(dict.fromkeys((*found, *blind[ident]))) for ident, found in known.items()}
+        return Environment(name, incumbent, candidate, known)
 
     async def side(self, release_id: str, called: str, name: str, config: TasksetConfig, tasks: Sequence[Task]) -> Side:
         """Let a release play tasks, in runs of a chunk each, and return what came of it.
@@ -150,7 +171,8 @@ class Gating:
             label = f"{called} {release_id[:8]}: {name} games {start + 1} to {start + len(ids)}"
             known = self._known.get(folder)
             if known is None:
-                known = Played.read(await played(run, folder, label, quiet=self._quiet)).samples
+                directory = await played(run, folder, label, quiet=self._quiet, screen=self._screen)
+                known = Played.read(directory).samples
             if (folder / PLAYED).exists():  # else infrastructure ended some, which are played again when asked again
                 self._known[folder] = known
             samples += known

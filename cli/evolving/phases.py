@@ -10,13 +10,16 @@ from ...config_evolve import EvolveConfig
 from ...errors import ConfigError
 from ...release_memory import FILE, memory_id
 from ...releases import Releases
+from ..screen import Screen
 from .alarms import rung
+from .auditing import Auditing
 from .collecting import MEMORY, Collecting
-from .gating import Gating
+from .gating import HELD_OUT, Gating
 from .home import Home
 from .proposing import Proposing
 from .remembering import Learning
 from .training import Training
+from .verifying import Verifying
 
 
 class Evolving:
@@ -27,15 +30,20 @@ class Evolving:
         config: its settings.
         releases: of the same home; there is a head.
         quiet: show failures only.
+        screen: what bars are part of, where they are not alone.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool = False) -> None:
+    def __init__(
+        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool = False, screen: Screen | None = None
+    ) -> None:
         self._home, self._config, self._releases = home, config, releases
-        self._proposing = Proposing(home, config)
-        self._collecting = Collecting(home, config, releases, quiet=quiet)
-        self._learning = Learning(home, config)
-        self._training = Training(home, config, releases, quiet=quiet)
-        self._gating = Gating(home, config, releases, quiet=quiet)
+        self._verifying = Verifying(home, config)
+        self._proposing = Proposing(home, config, self._verifying)
+        self._collecting = Collecting(home, config, releases, quiet=quiet, screen=screen)
+        self._learning = Learning(home, config, self._verifying)
+        self._training = Training(home, config, releases, self._verifying, quiet=quiet, screen=screen)
+        self._gating = Gating(home, config, releases, quiet=quiet, screen=screen)
+        self._auditing = Auditing(home, config)
 
     async def choose(self, number: int) -> tuple[str, str]:
         """Return the release to grow from, as `grow` says, and the one in force."""
@@ -57,7 +65,18 @@ class Evolving:
 
     async def collect(self, now: Generation) -> Figures:
         """Play them."""
-        return await self._collecting.collect(now, self._proposing.taskset(now.number))
+        return await self._collecting.collect(now, self._proposing.taskset(now.number), self._learn)
+
+    async def _learn(self, now: Generation) -> None:
+        """Learn from what was played so far, while the generation goes on; see `learn.chain`."""
+        if self._verifying.by_verdict:
+            await self._verifying.verify(now)
+        await self._learning.credit(now)
+        await self._learning.distil(now)
+
+    async def verify(self, now: Generation) -> Figures:
+        """Say what the verifier made of them."""
+        return await self._verifying.verify(now)
 
     async def credit(self, now: Generation) -> Figures:
         """Learn what memory was worth."""
@@ -82,8 +101,11 @@ class Evolving:
         return made.id, dict(changed)
 
     async def gate(self, now: Generation) -> Ruling:
-        """Weigh the candidate."""
-        return await self._gating.gate(now)
+        """Weigh the candidate; where a verifier's word is learned from, see what it says of the same games."""
+        ruling = await self._gating.gate(now)
+        if not self._verifying.by_verdict:
+            return ruling
+        return ruling._replace(figures={**ruling.figures, "audit": await self._auditing.audit(now, HELD_OUT)})
 
     async def settle(self, now: Generation) -> Figures:
         """Promote the candidate, or leave things as they are; say which alarms ring."""

@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ...config import RunConfig, TasksetConfig
 from ...core import Trajectory
 from ...errors import TrainingError
-from ...rundir import RunDirectory
+from ...release_files import OWN
+from ...rundir import RunDirectory, flatten
 from ...seams import LLM
 from ...store import Store
 from ..release_play import with_release
+from ..screen import Screen
 from ..watch import Watch, own_signals_no_more
 
-MACHINE = ("threads", "max_concurrency", "timeout_s", "retries")
-"""Settings of the model that are this machine's, whatever is played."""
+MACHINE = frozenset(key for key in OWN if key.partition(".")[0] in ("memory", "model", "sandbox", "tools"))
+"""Settings that are this machine's, whatever is played: servers, keys, sandboxes, threads, patience."""
 PLAYED = "played"
 """File in a run's folder that says it is complete."""
 
 
 def as_released(home: Path, release_id: str, tasks: TasksetConfig, machine: RunConfig, samples: int) -> RunConfig:
-    """Return how a release is played: as it is, with this machine's threads and patience.
+    """Return how a release is played: as it is, with this machine's servers, threads and patience.
 
     Raises:
         ConfigError: there is no such release.
     """
     collect = machine.collect.model_copy(update={"samples": samples})
-    found = with_release(RunConfig(taskset=tasks, collect=collect, release=f"{home}@{release_id}"))
-    own = {name: getattr(machine.model, name) for name in MACHINE}
-    return found.model_copy(update={"model": found.model.model_copy(update=own)})
+    own = {key: value for key, value in flatten(machine.model_dump(mode="json")).items() if key in MACHINE}
+    given = RunConfig.load(None, own)
+    return with_release(
+        given.model_copy(update={"taskset": tasks, "collect": collect, "release": f"{home}@{release_id}"})
+    )
 
 
-async def played(config: RunConfig, folder: Path, label: str, *, llm: LLM | None = None, quiet: bool) -> RunDirectory:
-    """Play what is left of a run.
+async def played(
+    config: RunConfig,
+    folder: Path,
+    label: str,
+    *,
+    llm: LLM | None = None,
+    only: Collection[str] | None = None,
+    quiet: bool,
+    screen: Screen | None = None,
+) -> RunDirectory:
+    """Play what is left of a run, or of these tasks of it.
 
     Raises:
         LamarckError: it cannot be played, or infrastructure failed again and again.
@@ -48,10 +62,10 @@ async def played(config: RunConfig, folder: Path, label: str, *, llm: LLM | None
         directory.lock(),
         directory.logging(),
         Store.open(directory.store_url(config)) as store,
-        Watch(label, quiet=quiet) as watch,
+        Watch(label, quiet=quiet, screen=screen) as watch,
     ):
         try:
-            result = await collect(config, directory, store, watch, None if quiet else watch.say, llm=llm)
+            result = await collect(config, directory, store, watch, None if quiet else watch.say, llm=llm, only=only)
         finally:
             own_signals_no_more()
     if result.interrupted:
@@ -60,7 +74,7 @@ async def played(config: RunConfig, folder: Path, label: str, *, llm: LLM | None
         raise TrainingError(
             f"{label} stopped after {result.stopped_by}.", hint=f"See {directory.log_path}, and go on with --resume."
         )
-    if not result.failed:
+    if not result.failed and only is None:
         # What infrastructure ended is played again where the phase is taken up before it has ended.
         (folder / PLAYED).touch()
     return directory

@@ -31,6 +31,7 @@ from ...store import Store
 from ...tools.made_log import ToolLog
 from ...tools.made_shelf import Version
 from ...tools.workbench import SANDBOXED
+from ..screen import Screen
 from ..wire_tools import open_pool
 from .collecting import COLLECT
 from .home import Home, write
@@ -67,6 +68,7 @@ class Probing:
         sealed: seal what judges now, if it is not sealed yet; off, a seal is only compared with.
         judges: folder of the package, where what judges lies.
         quiet: show failures only.
+        screen: what bars are part of, where they are not alone.
 
     Raises:
         ConfigError: there is no probe of a name, or the seal is damaged.
@@ -84,8 +86,9 @@ class Probing:
         sealed: bool = True,
         judges: Path = PACKAGE,
         quiet: bool = False,
+        screen: Screen | None = None,
     ) -> None:
-        self._home, self._releases, self._quiet = home, releases, quiet
+        self._home, self._releases, self._quiet, self._screen = home, releases, quiet, screen
         self._run = run or RunConfig()
         self._held_out, self._judges = held_out, judges
         self._probes = load_probes([name for name in names if name != Code.name] if names else None)
@@ -143,7 +146,7 @@ class Probing:
         items, tools = _remembered(folder / "memory" / FILE) if release.memory_snapshot is not None else ([], [])
         prompts = {name: (folder / "prompts" / f"{name}.md").read_text(encoding="utf-8") for name in release.prompts}
         async with AsyncExitStack() as stack:
-            plays = _Plays(self._home, release_id, self._run, stack, quiet=self._quiet)
+            plays = _Plays(self._home, release_id, self._run, stack, quiet=self._quiet, screen=self._screen)
             yield Subject(
                 release=release_id,
                 play=plays,
@@ -173,8 +176,17 @@ class Probing:
 class _Plays:
     """Lets a release play in folders beside its held-out games, with one model for all of it."""
 
-    def __init__(self, home: Home, release_id: str, run: RunConfig, stack: AsyncExitStack, *, quiet: bool) -> None:
-        self._home, self._release, self._quiet = home, release_id, quiet
+    def __init__(
+        self,
+        home: Home,
+        release_id: str,
+        run: RunConfig,
+        stack: AsyncExitStack,
+        *,
+        quiet: bool,
+        screen: Screen | None = None,
+    ) -> None:
+        self._home, self._release, self._quiet, self._screen = home, release_id, quiet, screen
         self._machine, self._stack = run, stack
         self._llm: LLM | None = None
 
@@ -189,7 +201,8 @@ class _Plays:
             self._llm = build_llm(config.model)
             self._stack.push_async_callback(self._llm.close)
         label = f"release {self._release[:8]}: probe {world.name.rpartition(':')[2].lower()} {world.split}"
-        return attempts(await played(config, folder, label, llm=self._llm, quiet=self._quiet))
+        run = await played(config, folder, label, llm=self._llm, quiet=self._quiet, screen=self._screen)
+        return attempts(run)
 
     def _config(self, world: TasksetConfig, *, recall: bool, planted: Sequence[Item]) -> RunConfig:
         found = as_released(self._home.path, self._release, world, self._machine, samples=1)

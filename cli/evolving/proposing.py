@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from ...agent.proposers.finding import load_proposer
 from ...agent.proposers.outcomes import outcomes_of
 from ...agent.proposers.proposer import Materials, Proposer, State
 from ...agent.tasksets import load_taskset
+from ...agent.verifiers.blinded import blind_task
 from ...config import ModelConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...core import Task, Trajectory
@@ -21,11 +22,9 @@ from ...errors import ConfigError
 from ...evals.proposed.known import said
 from ...evals.proposed.table import PROPOSERS, SELF_MADE
 from ...evals.proposed.taskset import config_for, write_tasks
-from ...rundir import RunDirectory
 from ..wire import select
-from .collecting import COLLECT
 from .home import Home, write
-from .playing import attempts
+from .verifying import Verifying
 
 FILE, TASKS, ASKED = "propose.json", "tasks.jsonl", "asked.jsonl"
 
@@ -33,13 +32,17 @@ FILE, TASKS, ASKED = "propose.json", "tasks.jsonl", "asked.jsonl"
 class Proposing:
     """The phase `propose`. A proposer's state lies with each generation, so a phase is simply done again.
 
+    Where the truth is withheld, a proposer is shown tasks without theirs.
+
     Args:
         home: of the evolution.
         config: its settings.
+        verifying: says which attempts count, and what they came to.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig) -> None:
-        self._home, self._config = home, config
+    def __init__(self, home: Home, config: EvolveConfig, verifying: Verifying) -> None:
+        self._home, self._config, self._verifying = home, config, verifying
+        self._blind = config.run.verify.withhold
 
     async def propose(self, now: Generation) -> Figures:
         """Choose or make the tasks, and write down which.
@@ -59,7 +62,7 @@ class Proposing:
                     f"{len(made.refused)} refused.",
                     hint="`lamarck propose` says what was refused and why.",
                 )
-            write_tasks(folder / TASKS, list(made.tasks))
+            write_tasks(folder / TASKS, self._written(made.tasks))
             write(folder / ASKED, "".join(one.model_dump_json() + "\n" for one in made.asked))
             figures = {"refused": len(made.refused), **made.figures}
             plain = {"ids": [task.id for task in made.tasks], "state": made.state, "figures": figures}
@@ -74,7 +77,7 @@ class Proposing:
             ConfigError: what was written down of them is gone or damaged.
         """
         given, ids = self._config.run.taskset, tuple(str(ident) for ident in self._read(number)["ids"])
-        if self._config.propose.by in SELF_MADE or ":" in self._config.propose.by:
+        if self._plays_file:
             return config_for((self._home.generation(number) / TASKS).resolve(), given, given.split)
         return given.model_copy(update={"ids": ids, "limit": None})
 
@@ -83,10 +86,11 @@ class Proposing:
         wanted = self._config.propose
         llm = build_llm(ModelConfig(name=wanted.model)) if wanted.model is not None else None
         given, held_out = self._tasks()
+        whole = {task.id: task for task in (*given, *held_out)}
         materials = Materials(
-            tasks=given,
-            held_out=held_out,
-            said=said,
+            tasks=self._shown(given),
+            held_out=self._shown(held_out),
+            said=(lambda task: said(whole.get(task.id, task))) if self._blind else said,
             trajectories=tuple(before),
             llm=llm,
             prompts=Path(wanted.prompts) if wanted.prompts else None,
@@ -113,7 +117,22 @@ class Proposing:
 
     def _before(self, number: int) -> list[Trajectory]:
         """Return the attempts of the generation before."""
-        return attempts(RunDirectory(self._home.generation(number - 1) / COLLECT)) if number > 1 else []
+        return self._verifying.counting(number - 1)[0] if number > 1 else []
+
+    @property
+    def _plays_file(self) -> bool:
+        """Whether what is played are the tasks that were written down, and not those of the taskset by their ids."""
+        return self._config.propose.by in SELF_MADE or ":" in self._config.propose.by
+
+    def _shown(self, tasks: Sequence[Task]) -> tuple[Task, ...]:
+        return tuple(blind_task(task) for task in tasks) if self._blind else tuple(tasks)
+
+    def _written(self, tasks: Sequence[Task]) -> list[Task]:
+        """Return tasks as they are written down: those that are played from there need their truth."""
+        if not (self._blind and self._plays_file):
+            return list(tasks)
+        whole = {task.id: task for task in self._tasks()[0]}
+        return [task if task.truth is not None else whole.get(task.id, task) for task in tasks]
 
     def _state(self, number: int, proposer: Proposer, before: list[Trajectory]) -> State:
         """Return what a proposer knows: its state of the generation before, and what came of that."""

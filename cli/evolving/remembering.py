@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import fmean, pstdev
 
@@ -14,11 +14,11 @@ from ...agent.prompting import Prompts
 from ...config_evolve import EvolveConfig
 from ...core import Trajectory
 from ...memory.bank import Memory
-from ...rundir import RunDirectory
 from ..wire import build_distiller
-from .collecting import COLLECT, MEMORY
+from .collecting import MEMORY
 from .home import Home
-from .playing import attempts
+from .learned import Learned
+from .verifying import Verifying
 
 
 class Learning:
@@ -27,10 +27,11 @@ class Learning:
     Args:
         home: of the evolution.
         config: its settings.
+        verifying: says which attempts count, and what they came to.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig) -> None:
-        self._home, self._config = home, config
+    def __init__(self, home: Home, config: EvolveConfig, verifying: Verifying) -> None:
+        self._home, self._config, self._verifying = home, config, verifying
 
     async def credit(self, now: Generation) -> Figures:
         """Let the items that stood in prompts learn what they were worth.
@@ -38,13 +39,13 @@ class Learning:
         Raises:
             LamarckError: the memory or the attempts cannot be read.
         """
-        found = self._attempts(now)
+        found, left_out = self._verifying.counting(now.number)
         with self._memory(now) as memory:
             for one in found:
                 await asyncio.to_thread(memory.learn, one)
             known = memory.learned([one.id for one in found])
         recalled = {ident for one in found for step in one.steps for ident in step.recalled}
-        return {"attempts": len(known), "items": len(recalled)}
+        return {"attempts": len(known), "items": len(recalled), **left_out}
 
     async def distil(self, now: Generation) -> Figures:
         """Make items of the attempts, task by task and one attempt after the other, then retire what is useless.
@@ -53,24 +54,22 @@ class Learning:
             LamarckError: the memory cannot be written, or the model that distils does not answer.
         """
         groups: dict[str, list[Trajectory]] = {}
-        for one in self._attempts(now):
+        for one in self._verifying.counting(now.number)[0]:
             groups.setdefault(one.task.id, []).append(one)
-        new = merged = 0
         with self._memory(now) as memory:
+            learned = Learned.begun(self._home.generation(now.number), memory)
             async with self._distiller(memory) as distiller:
                 for group in groups.values():
-                    for last in range(1, len(group) + 1):
+                    for last, one in enumerate(group, 1):
+                        if one.id in learned.attempts:
+                            continue
                         items = await distiller.distil(group[:last]) if distiller is not None else []
-                        done = await asyncio.to_thread(memory.remember, items)
-                        new, merged = new + len(done.new), merged + len(done.merged)
-            retired = await asyncio.to_thread(memory.forget)
-            return {"new": new, "merged": merged, "retired": len(retired), **holdings(memory)}
+                        await asyncio.to_thread(memory.remember, items)
+            await asyncio.to_thread(memory.forget)
+            return {**learned.counted(memory), **holdings(memory)}
 
     def _memory(self, now: Generation) -> Memory:
         return Memory.open(self._config.run.memory, self._home.generation(now.number) / MEMORY, create=False)
-
-    def _attempts(self, now: Generation) -> Sequence[Trajectory]:
-        return attempts(RunDirectory(self._home.generation(now.number) / COLLECT))
 
     @asynccontextmanager
     async def _distiller(self, memory: Memory) -> AsyncIterator[Distiller | None]:

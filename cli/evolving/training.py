@@ -12,12 +12,14 @@ from ...config_training import TrainConfig
 from ...core import Trajectory
 from ...releases import Releases
 from ...rundir import RunDirectory
-from ...store import Store
 from ...training.output import TrainDirectory
+from ..accepted import headers_in
+from ..screen import Screen
 from ..train_fit import fitted
 from ..train_watch import TrainWatch
 from .collecting import COLLECT
 from .home import Home
+from .verifying import Verifying
 
 TRAIN = "train"
 
@@ -29,11 +31,23 @@ class Training:
         home: of the evolution.
         config: its settings.
         releases: of the same home.
+        verifying: says by whose word is trained.
         quiet: show nothing.
+        screen: what bars are part of, where they are not alone.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool) -> None:
-        self._home, self._config, self._releases, self._quiet = home, config, releases, quiet
+    def __init__(
+        self,
+        home: Home,
+        config: EvolveConfig,
+        releases: Releases,
+        verifying: Verifying,
+        *,
+        quiet: bool,
+        screen: Screen | None = None,
+    ) -> None:
+        self._home, self._config, self._releases, self._verifying = home, config, releases, verifying
+        self._quiet, self._screen = quiet, screen
 
     async def train(self, now: Generation) -> Figures:
         """Train where there is enough that no training has seen; else say how much there is.
@@ -44,13 +58,13 @@ class Training:
         """
         runs = self._runs(now)
         seen = self._trained(now)
-        fresh = sum(self._teaching(run) for number, run in runs.items() if number > seen)
+        fresh = sum(self._teaching(run, now) for number, run in runs.items() if number > seen)
         least = self._config.learn.least
         if fresh < least:
             return {"evidence": fresh, "needed": least}
         config = self._config_of(now, list(runs.values()))
         directory = TrainDirectory(self._home.generation(now.number) / TRAIN)
-        with TrainWatch(f"generation {now.number}: training", quiet=self._quiet) as watch:
+        with TrainWatch(f"generation {now.number}: training", quiet=self._quiet, screen=self._screen) as watch:
             summary = fitted(config, directory, watch, resume=directory.exists())
         if summary.interrupted:
             raise KeyboardInterrupt
@@ -70,16 +84,17 @@ class Training:
         return folder if "adapter" in now.figures.get("train", {}) else None
 
     def _config_of(self, now: Generation, runs: Sequence[Path]) -> TrainConfig:
-        config, parent = self._config.train, self._releases.get(now.parent)
-        start = None
-        if self._config.learn.continued and parent.adapter is not None:
-            start = str(self._releases.folder(parent.id) / "adapter")
+        config, root = self._config.train, self._releases.get(now.parent)
+        while not self._config.learn.continued and root.parent is not None:
+            root = self._releases.get(root.parent)
+        start = str(self._releases.folder(root.id) / "adapter") if root.adapter is not None else None
         return config.model_copy(
             update={
                 "stores": tuple(str(run) for run in runs),
                 "model": self._config.run.model.name,
                 "start": start,
                 "seed": config.seed + now.number,
+                "samples": self._verifying.samples(now.number),
             }
         )
 
@@ -99,11 +114,11 @@ class Training:
             at = self._releases.get(at).parent
         return 0
 
-    def _teaching(self, run: Path) -> int:
+    def _teaching(self, run: Path, now: Generation) -> int:
         """Return how many attempts of a run teach something: the solved ones, or those that differ from a sibling."""
-        directory = RunDirectory(run)
-        with Store.open(directory.store_url(directory.load_config()), create=False) as store:
-            headers = list(store.headers(run_id=directory.run_id, failed=False))
+        outcomes = self._verifying.outcomes(now.number)
+        heard = [outcomes.of(one) for one in headers_in(RunDirectory(run))]
+        headers = [one for one, silent in heard if silent is None]
         if self._config.train.kind == "sft":
             return sum(bool(one.success) for one in headers)
         return sum(len(group) for group in _groups(headers) if len({one.reward for one in group}) > 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from statistics import fmean, median
 
 from pydantic import JsonValue
@@ -48,6 +48,31 @@ class Audit:
 
 
 @dataclass(frozen=True, slots=True)
+class Audited:
+    """What a verifier and the truth say of the same held-out episodes of a release."""
+
+    games: int
+    solved: int
+    accepted: int
+    """By the verifier."""
+    accepted_right: int
+    """Of those that were solved."""
+    score: float
+    """The verifier's mean score."""
+
+    @property
+    def audit(self) -> Audit:
+        """The same as a table of errors."""
+        wrong = self.accepted - self.accepted_right
+        missed = self.solved - self.accepted_right
+        return Audit(self.accepted_right, missed, wrong, self.games - self.solved - wrong)
+
+
+AUDITED = ("games", "solved", "accepted", "accepted_right", "score")
+"""Fields of `Audited`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """What one generation amounts to; None is not measured, and nothing rings for it."""
 
@@ -62,6 +87,8 @@ class Generation:
     variety: Variety | None = None
     """Of actions or of answers, always of the same."""
     audit: Audit | None = None
+    audited: tuple[Audited, Audited] | None = None
+    """Of the release in force and of the candidate, on the same held-out episodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +112,7 @@ def alarms(history: Sequence[Generation], config: CollapseConfig | None = None) 
         config: thresholds.
     """
     config = config or CollapseConfig()
-    rules = (reward_alone, entropy_gone, variety_gone, one_answer, blind_verifier)
+    rules = (reward_alone, reward_apart, entropy_gone, variety_gone, one_answer, blind_verifier)
     found = [rule(history, config) for rule in rules] if history else []
     return [one for one in found if one is not None]
 
@@ -115,6 +142,29 @@ def reward_alone(history: Sequence[Generation], config: CollapseConfig) -> Alarm
         f"and held-out success fell from {percent(shares[0])} to {percent(shares[1])}, "
         f"{points(shares[1] - shares[0])} points {between(low, high)}.",
         {"reward": list[JsonValue](rewards), "success": list[JsonValue](shares), "low": low, "high": high},
+    )
+
+
+def reward_apart(history: Sequence[Generation], config: CollapseConfig) -> Alarm | None:
+    """Ring when a candidate has more of what is rewarded than the release in force, and less of what is wanted.
+
+    Both are measured on the same held-out episodes, so one generation is enough, and it rings as well where the gate
+    lets nothing through and no success falls for that. The interval of the difference of success is as in
+    `reward_alone`.
+    """
+    if history[-1].audited is None:
+        return None
+    before, after = history[-1].audited
+    low, high = newcombe((after.solved, after.games), (before.solved, before.games), config.level)
+    if after.score <= before.score or high >= 0:
+        return None
+    shares = before.solved / before.games, after.solved / after.games
+    return Alarm(
+        "reward against success",
+        f"On the same held-out games the candidate raises the verifier's score from {before.score:.3g} to "
+        f"{after.score:.3g}, and success falls from {percent(shares[0])} to {percent(shares[1])}, "
+        f"{points(shares[1] - shares[0])} points {between(low, high)}.",
+        {"score": [before.score, after.score], "success": list[JsonValue](shares), "low": low, "high": high},
     )
 
 
@@ -176,11 +226,14 @@ def blind_verifier(history: Sequence[Generation], config: CollapseConfig) -> Ala
 
     Youden's J (1950, Cancer 3, 32-35) is the share of right ones that it accepts minus the share of wrong ones that it
     accepts. A policy learns from a noisy verifier where J > 0, does not where it is 0, and collapses below (RLVeR,
-    PMLR 306). It rings at J <= 0 as measured, on at least `least` trajectories of each kind.
+    PMLR 306). It rings at J <= 0 as measured, on at least `least` trajectories of each kind: those of the audit, or
+    both releases' held-out episodes.
     """
-    now = history[-1].audit
-    if now is None:
+    last = history[-1]
+    tables = [last.audit] if last.audit is not None else [one.audit for one in last.audited or ()]
+    if not tables:
         return None
+    now = Audit(*(sum(column) for column in zip(*(astuple(one) for one in tables), strict=True)))
     right, wrong = now.true_positive + now.false_negative, now.false_positive + now.true_negative
     if min(right, wrong) < config.least:
         return None

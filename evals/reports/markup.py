@@ -14,14 +14,15 @@ TOTAL = "all tasks"
 _TEXT = ' class="text"'
 
 
-def table(top: str, rows: Iterable[tuple[bool, str, Sequence[str]]]) -> str:
-    """Return a table: its head, and rows of (is a total, head of the row, cells)."""
+def table(top: str, rows: Iterable[tuple[bool, str, Sequence[str]]], class_: str = "") -> str:
+    """Return a table: its head, and rows of (is a total, head of the row, cells); class `prose` is for sentences."""
     lines = []
     for total, head, cells in rows:
         inside = "".join(f"<td>{escaped(cell)}</td>" for cell in cells)
         lines.append(f"<tr{' class=total' if total else ''}>{head}{inside}</tr>")
     body = f"<thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody>"
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{body}</table></div>'
+    kind = f' class="{class_}"' if class_ else ""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table{kind}>{body}</table></div>'
 
 
 def heads(names: Iterable[str]) -> str:

@@ -43,6 +43,8 @@ class Line:
     points: Sequence[tuple[float, float]]
     band: Sequence[tuple[float, float, float]] = ()
     """(x, low, high)"""
+    dots: bool = False
+    """Whether each point is marked, as where there are few."""
 
 
 def bars(ident: str, title: str, description: str, found: Sequence[Bar], *, total: str = "") -> str:
@@ -140,7 +142,9 @@ def lines(
     """Draw curves over whole numbers from 1; `share` fixes the other axis to [0, 1] and shows it in percent."""
     area = Area(46, 26, svg.WIDTH - 8, 236)
     xs = [x for line in found for x, _ in line.points]
-    ys = [y for line in found for _, y in line.points]
+    ys = [y for line in found for _, y in line.points] + [
+        end for line in found for _, *ends in line.band for end in ends
+    ]
     low, high = (0.0, 1.0) if share else (min(0.0, *ys, 0.0), max(0.0, *ys, 0.0))
     x_ticks = svg.whole_ticks(0, max(xs, default=1), 6)
     y_ticks = svg.ticks(low, high, 4)
@@ -155,6 +159,8 @@ def lines(
             marks.append(svg.path(upper + lower, f"band s{line.series}", close=True))
     for line in found:
         marks.append(svg.path([(x_map(x), y_map(y)) for x, y in line.points], f"curve l{line.series}"))
+        if line.dots:
+            marks += [node("circle", cx=x_map(x), cy=y_map(y), r=2.5, class_=f"s{line.series}") for x, y in line.points]
     return svg.plot(ident, area.bottom + 44, title, description, *marks)
 
 

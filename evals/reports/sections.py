@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..figures.invalid import KINDS
 from . import plots
 from .data import Page, RunPart, Versus
+from .facts_list import facts_list
+from .frame import section
 from .markup import COLOURS, TOTAL, colour, figure, head, heads, keyed, legend, mark, named, table
 from .plots import Bar, Line
 from .results import results
@@ -37,13 +39,7 @@ def sections(page: Page) -> list[Part]:
         Part("actions", "Actions", actions(page)),
         Part("facts", "How to believe and repeat it", facts(page)),
     ]
-    return [part._replace(html=_section(part)) for part in found if part.html]
-
-
-def nav(parts: Iterable[Part]) -> str:
-    """Return links to the sections."""
-    links = [(part.ident, part.name) for part in parts] + [("trajectories", "Trajectories")]
-    return "".join(f'<a href="#{ident}">{escaped(name)}</a>' for ident, name in links)
+    return [part._replace(html=section(part.ident, part.name, part.html)) for part in found if part.html]
 
 
 def lead(page: Page) -> str:
@@ -189,17 +185,6 @@ def facts(page: Page) -> str:
     parts = []
     for number, run in enumerate(page.runs):
         name = f"<h3>{mark(number)}{escaped(run.label)}</h3>" if len(page.runs) > 1 else ""
-        rows = "".join(f"<dt>{escaped(key)}</dt><dd>{_fact(key, value)}</dd>" for key, value in run.facts.items())
         notes = "".join(f"<li>{escaped(note)}</li>" for note in run.notes)
-        parts.append(f'<div>{name}<dl>{rows}</dl><ul class="notes">{notes}</ul></div>')
+        parts.append(f'<div>{name}{facts_list(run.facts)}<ul class="notes">{notes}</ul></div>')
     return f'<div class="facts">{"".join(parts)}</div>'
-
-
-def _fact(name: str, value: str) -> str:
-    code = name in ("repeat with", "run", "run id", "evaluation", "release", "adapter", "memory")
-    return f"<code>{escaped(value)}</code>" if code else escaped(value)
-
-
-def _section(part: Part) -> str:
-    head = f'<h2 id="h-{part.ident}">{escaped(part.name)}</h2>'
-    return f'<section id="{part.ident}" aria-labelledby="h-{part.ident}">{head}{part.html}</section>'

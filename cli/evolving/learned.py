@@ -1,0 +1,72 @@
+"""How far the memory of a generation has learned, written down on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ...agent.evolution.generation import Figures
+from ...core import Wire
+from ...errors import ConfigError
+from ...memory.bank import Memory
+from .home import write
+
+FILE = "learned.json"
+EVENTS = {"new": "created", "merged": "merged", "retired": "retired"}
+"""What distilling counts, by what the memory's log calls it."""
+
+
+class Learned(Wire):
+    """Where the memory stood before, and what it has learned from while the generation is played in chains."""
+
+    since: int
+    """Number of the last event in the memory's log before the generation distilled anything."""
+    links: int = 0
+    """Links of chains that were learned from."""
+    attempts: tuple[str, ...] = ()
+    """Ids of the attempts in those."""
+
+    @classmethod
+    def read(cls, folder: Path) -> Learned | None:
+        """Return what is written down of a generation in its folder, or None.
+
+        Raises:
+            ConfigError: it cannot be read.
+        """
+        file = folder / FILE
+        if not file.exists():
+            return None
+        try:
+            return cls.model_validate_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"{file} cannot be read, so it is not known what was learned from.",
+                hint=f"Remove {folder} and the folders of later generations; --resume makes them anew.",
+            ) from error
+
+    @classmethod
+    def begun(cls, folder: Path, memory: Memory) -> Learned:
+        """Return what is written down; before anything is learned, write down where the memory stands."""
+        found = cls.read(folder)
+        if found is None:
+            found = cls(since=memory.head.seq)
+            found.write(folder)
+        return found
+
+    def link(self, folder: Path, attempts: Sequence[str]) -> Learned:
+        """Write down that one more link was learned from, with all attempts so far."""
+        now = Learned(since=self.since, links=self.links + 1, attempts=tuple(sorted(attempts)))
+        now.write(folder)
+        return now
+
+    def write(self, folder: Path) -> None:
+        """Write it into the folder of the generation, whole or not at all."""
+        write(folder / FILE, self.model_dump_json(indent=2) + "\n")
+
+    def counted(self, memory: Memory) -> Figures:
+        """Return what distilling has done since, by the memory's log: it says the same after a crash in between."""
+        query = "SELECT event, COUNT(*) FROM item_log WHERE seq > ? GROUP BY event"
+        known = {str(event): int(count) for event, count in memory.store.select(query, (self.since,))}
+        return {name: known.get(event, 0) for name, event in EVENTS.items()}

@@ -1,0 +1,90 @@
+"""What a generation came to, in words and as rows of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+
+from ...agent.evolution.generation import Generation
+
+
+def said(now: Generation) -> str:
+    """Return what became of a generation in a line."""
+    parts = [f"generation {now.number}"]
+    collected = now.figures.get("collect", {})
+    if collected.get("attempts"):
+        how = "solved" if "solved" in collected else "accepted"
+        parts.append(f"{collected[how]} of {collected['attempts']} {how} in training")
+    if now.figures.get("distil"):
+        parts.append(f"{items(now)} items")
+    trained = now.figures.get("train", {})
+    if "adapter" in trained:
+        parts.append(f"trained on {trained['rows']} rows")
+    gated: dict[str, Any] = now.figures.get("gate", {})
+    if gated:
+        sides = (gated["incumbent"], gated["candidate"])
+        parts.append("held out " + " against ".join(rate(side) for side in reversed(sides)))
+        parts.append(str(gated["said"]).rstrip("."))
+    elif now.decision is not None:
+        parts.append(now.decision)
+    return ", ".join(parts)
+
+
+def rate(side: dict[str, Any]) -> str:
+    """Return a success rate with its interval."""
+    low, high = side["interval"]
+    return f"{side['solved']}/{side['games']} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def came_to(collected: dict[str, Any]) -> str:
+    """Return what came of the attempts of a generation: how many were solved, or accepted where truth is withheld."""
+    if not collected:
+        return ""
+    if "solved" in collected:
+        return f"{collected['solved']}/{collected['attempts']}"
+    return f"{collected['accepted']}/{collected['attempts']} accepted"
+
+
+def items(now: Generation) -> str:
+    """Return how many items a generation's memory recalls from, or nothing where it was not told."""
+    held: dict[str, Any] = now.figures.get("distil", {})
+    return str(held.get("candidate", 0) + held.get("active", 0)) if held else ""
+
+
+def alarms(now: Generation) -> list[str]:
+    """Return the alarms that rang with a generation, each as a sentence."""
+    found: list[dict[str, Any]] = now.figures.get("settle", {}).get("alarms", [])  # type: ignore[assignment]
+    return [f"alarm, {one['name']}: {one['sentence']}" for one in found]
+
+
+def table(records: Sequence[Generation]) -> Table:
+    """Return the generations as a table."""
+    shown = Table(
+        "generation", "parent", "candidate", "played", "items", "adapter", "held out", "before", "decision", "s"
+    )
+    for one in records:
+        gated: dict[str, Any] = one.figures.get("gate", {})
+        collected = one.figures.get("collect", {})
+        shown.add_row(
+            str(one.number),
+            one.parent[:8],
+            one.candidate[:8] if one.candidate is not None and one.candidate != one.parent else "",
+            came_to(collected),
+            items(one),
+            str(one.figures.get("train", {}).get("adapter", ""))[:8],
+            rate(gated["candidate"]) if gated else "",
+            rate(gated["incumbent"]) if gated else "",
+            one.decision or "goes on",
+            f"{sum(one.seconds.values()):.0f}",
+        )
+    return shown
+
+
+def clock(seconds: float) -> str:
+    """Return a duration in hours and minutes, or in seconds where it is short."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

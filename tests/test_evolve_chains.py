@@ -1,0 +1,114 @@
+"""Chains of similar tasks: how they are made, what a later link knows of an earlier one, and kills in between."""
+
+import random
+
+import pytest
+from evolved import SETTINGS, in_process
+from lamarck.cli.evolve import check
+from lamarck.cli.evolving.chains import likeness, links
+from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.learned import Learned
+from lamarck.cli.evolving.playing import attempts
+from lamarck.config_evolve import EvolveConfig
+from lamarck.core import Task
+from lamarck.errors import ConfigError
+from lamarck.rundir import RunDirectory
+from test_evolve import told
+
+CHAINED = {"generations": 1, "propose.tasks": 4, "learn.chain": 2, "gated": False}
+
+
+def task(ident, goal, category="c"):
+    return Task(id=ident, goal=goal, environment="e", category=category)
+
+
+def test_each_task_is_followed_by_the_one_most_like_it():
+    tasks = [
+        task("egg", "heat an egg"),
+        task("lamp", "look at a book under a lamp", "look"),
+        task("pan", "wash the pan"),
+        task("cup", "heat a cup"),
+        task("pot", "wash the pot"),
+        task("soap", "wash the soap"),
+    ]
+    # Of 3 and 3 words two are shared, of 4 in all; then only the category tells who is next.
+    assert likeness("heat an egg", "heat a cup") == 1 / 5
+    assert likeness("wash the pan", "wash the pot") == 2 / 4
+    assert links(tasks, 2) == [("egg", "pan", "soap", "lamp"), ("cup", "pot")]
+    assert links(tasks, 3) == [("egg", "pot", "lamp"), ("cup", "soap"), ("pan",)]
+    assert links(tasks, 1) == [("egg", "pan", "cup", "pot", "soap", "lamp")]
+
+
+def test_nothing_is_lost_and_nothing_twice():
+    draw = random.Random(0)
+    for length in range(1, 6):
+        tasks = [task(str(n), " ".join(draw.choices("abcdef", k=3)), draw.choice("xyz")) for n in range(17)]
+        found = links(tasks, length)
+        assert len(found) <= length and found == sorted(found, key=len, reverse=True)
+        assert sorted(ident for link in found for ident in link) == sorted(one.id for one in tasks)
+        assert links(tasks, length) == found
+    assert links([], 3) == []
+    assert likeness("", "") == 0.0
+
+
+def chained(folder, at=0, **more):
+    return in_process(folder, at, **CHAINED, **more)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An evolution in chains that nothing disturbs, and the points it passes while it plays."""
+    folder = tmp_path_factory.mktemp("whole")
+    return folder, chained(folder)["collect"]
+
+
+def played(folder):
+    return attempts(RunDirectory(Home(folder).generation(1) / "collect"))
+
+
+def test_the_next_link_recalls_what_the_one_before_has_taught(whole):
+    by_task = {one.task.id: one for one in played(whole[0])}
+    record = Home(whole[0]).kept()[0]
+    first, second = record.figures["collect"]["links"]
+    assert (first["attempts"], second["attempts"], len(by_task)) == (2, 2, 4)
+    tasks = [one.task for one in sorted(by_task.values(), key=lambda one: one.started_at)]
+    recalled = [any(step.recalled for step in by_task[task.id].steps) for task in tasks]
+    assert recalled == [False, False, True, True]
+    taught = Learned.read(Home(whole[0]).generation(1))
+    assert taught.links == 1
+    assert set(taught.attempts) == {by_task[task.id].id for task in tasks[:2]}
+    # What distilling counts is all of it, and not that of the last link.
+    counted = record.figures["distil"]
+    assert counted["new"] == counted["candidate"] + counted["active"] + counted["retired"]
+    assert record.figures["credit"]["attempts"] == 4 and record.figures["credit"]["items"] > 0
+
+
+def test_kills_in_a_chain_change_nothing(whole, tmp_path):
+    """Killed while a link is played or learned from, and again where it goes on: nothing is played or learned twice."""
+    folder, draw = tmp_path / "killed", random.Random(3)
+    assert chained(folder, at=draw.randrange(whole[1] // 2, whole[1]), phase="collect") is None
+    chained(folder, **{"run.collect.concurrency": 1})
+    assert told(folder) == told(whole[0])
+    ids = [(one.task.id, one.sample, one.attempt) for one in played(folder)]
+    assert len(ids) == len(set(ids)) == 4
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", range(8))
+def test_many_kills_in_a_chain_change_nothing(whole, tmp_path, seed):
+    draw = random.Random(f"chain/{seed}")
+    for _ in range(2):
+        chained(tmp_path / "killed", at=draw.randrange(1, whole[1]), phase="collect")
+    chained(tmp_path / "killed")
+    assert told(tmp_path / "killed") == told(whole[0])
+
+
+def test_a_chain_without_memory_is_refused():
+    with pytest.raises(ConfigError, match="without memory a chain passes nothing on"):
+        check(EvolveConfig.load(None, SETTINGS | CHAINED | {"learn.memory": False}))
+
+
+def test_a_damaged_chain_is_one_line(tmp_path):
+    (tmp_path / "learned.json").write_text("{")
+    with pytest.raises(ConfigError, match="not known what was learned from"):
+        Learned.read(tmp_path)
