@@ -17,6 +17,9 @@ ENVIRONMENT = "environment"
 """Judge of the verdict that repeats the environment's outcome. It is no verifier's word."""
 WITHOUT, ABSTAINED = "without a verdict", "verifier abstained"
 WORTHLESS, UNSURE = "verdict does not count", "verdict not sure enough"
+FAINT = 0.25
+"""J below which the correction is held back: 1 / J makes more of such a word than a few dozen verdicts can warrant, and
+of a coin, whose measured J is above 0 every second time, as much as it likes. Our own choice."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,12 @@ class Word:
 
         The score is corrected to (score - rho_0) / (1 - rho_0 - rho_1), whose mean is that of the true reward (Cai et
         al. 2025, backward; theirs is about yes and no, and a score in between is corrected in the same way). The less
-        the word counts beside that, the nearer it is drawn to 1/2, which prefers nothing.
+        the word counts beside that, the nearer it is drawn to 1/2, which prefers nothing. So it is as well where J is
+        below `FAINT`, by (J / `FAINT`) squared: pass and failure are never more than 1 / `FAINT` apart, and the less so
+        the nearer J is to 0, where a word says nothing.
         """
         corrected = (verdict.score - (self.accepts_wrong or 0.0)) / self.youden
-        return 0.5 + self.weight * (corrected - 0.5)
+        return 0.5 + self.weight * min(1.0, (self.youden / FAINT) ** 2) * (corrected - 0.5)
 
 
 PLAIN = Word()

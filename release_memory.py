@@ -141,6 +141,16 @@ def memory_id(file: Path) -> str:
     return items[:32] + (f"+{_digest(tools)[:12]}" if tools else "")
 
 
+def holds_items(file: Path) -> bool:
+    """Say whether there is anything to recall in a memory, given its `store.db`.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    with Store.open(file, create=False) as store:
+        return any(entry.said is not None for entry in entries(store))
+
+
 def entries(store: Store) -> Iterator[Entry]:
     """Yield what is visible in a memory, in the order of ids."""
     columns = ", ".join(f"l.{name}" for name in FIGURES)

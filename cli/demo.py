@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ARMS = {"memory": (True, False), "weights": (False, True), "both": (True, True)}
 """What an arm may acquire: memory, weights."""
+BOTH = "memory,both"
 TYPES = ("look_at_obj_in_light", "pick_and_place_simple")
 """Untrained, the model solves some of these, so that there is something to learn from; of the longer errands it solves
 none."""
@@ -35,12 +36,12 @@ def demo(
     size: Annotated[str, typer.Option(help="Size of the household games: nano, tiny, small, room or full.")] = "nano",
     max_steps: Annotated[int, typer.Option(min=1, help="Steps per game.")] = 12,
     arms: Annotated[str, typer.Option(help="What may be acquired: memory, weights, both; several with commas.")] = (
-        "memory,both"
+        BOTH
     ),
     model: Annotated[str, typer.Option(help="A model that can be trained here.")] = "embedded",
     seed: Annotated[int, typer.Option(help="Seed of games, choices and training.")] = 0,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the evolutions.")] = None,
-    resume: o.Resume = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the demo in --out, as it was begun.")] = False,
     as_json: o.Json = False,
     quiet: o.Quiet = False,
 ) -> None:
@@ -55,13 +56,18 @@ def demo(
     named = [name.strip() for name in arms.split(",") if name.strip()]
     unknown = [name for name in named if name not in ARMS]
     if unknown or not named:
-        raise ConfigError(f"--arms names no arm {', '.join(unknown)}; there are: {', '.join(ARMS)}.")
+        which = ", ".join(unknown) or "at all"
+        raise ConfigError(f"--arms names no arm {which}; there are: {', '.join(ARMS)}.")
     if resume and out is None:
         raise ConfigError("--out is missing: which demo is to go on?", hint="Give --out FOLDER.")
     folder = out or Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-demo"
-    settings = _settings(generations, games, held_out, size, max_steps, model, seed)
     homes = {name: Home(folder / name) for name in named}
-    configs = {name: EvolveConfig.load(None, settings | _may(name)) for name in named}
+    if resume and not any(home.exists() for home in homes.values()):
+        raise ConfigError(f"there is no demo in {folder} to resume.", hint="Leave out --resume.")
+    settings = _settings(generations, games, held_out, size, max_steps, model, seed)
+    begun = next((home.load() for home in homes.values() if resume and home.exists()), None)
+    base = begun if begun is not None else EvolveConfig.load(None, settings)
+    configs = {name: base.model_copy(update={"learn": base.learn.model_copy(update=_may(name))}) for name in named}
     for name, home in homes.items():
         check(configs[name])
         if home.exists() and not resume:
@@ -71,12 +77,13 @@ def demo(
     for name, home in homes.items():
         told.print(f"{name}: {_words(name)} may be acquired", style="bold", markup=False)
         share(homes[named[0]], home, played=ARMS[name][0] == ARMS[named[0]][0])
-        run(configs[name], home, resume=home.exists(), quiet=quiet or as_json)
+        again = f"lamarck demo --resume --out {folder}" + ("" if arms == BOTH else f" --arms {arms}")
+        run(configs[name], home, resume=home.exists(), quiet=quiet or as_json, again=again)
     compared = outcome(homes)
     if as_json:
         print_json(_plain(homes, compared, time.monotonic() - began))
         return
-    _print(homes, compared, time.monotonic() - began, size)
+    _print(homes, compared, time.monotonic() - began, str(base.run.taskset.options["size"]))
 
 
 def share(first: Home, other: Home, *, played: bool) -> None:
@@ -85,14 +92,19 @@ def share(first: Home, other: Home, *, played: bool) -> None:
     if first.path == other.path or other.exists() or not first.kept():
         return
     from .evolving.collecting import COLLECT
+    from .evolving.playing import PLAYED
+    from .evolving.probing import RESULTS
 
-    one = first.kept()[0]
-    shared = [first.path / "evaluations" / one.parent[:12]]
-    if played:
-        shared.append(first.generation(1) / COLLECT)
-    for folder in shared:
-        if folder.is_dir():
-            shutil.copytree(folder, other.path / folder.relative_to(first.path), dirs_exist_ok=True)
+    root = first.evaluation(first.kept()[0].parent, "")
+    runs = [*root.glob("*"), *([first.generation(1) / COLLECT] if played else [])]
+    for place in runs:
+        there = other.path / place.relative_to(first.path)
+        # A run that is not whole would have to go on, and that it can only where it was begun.
+        if (place / PLAYED).exists():
+            shutil.copytree(place, there, dirs_exist_ok=True)
+        elif place.name == RESULTS:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(place, there)
 
 
 def outcome(homes: dict[str, Home]) -> Comparison | None:
@@ -103,10 +115,12 @@ def outcome(homes: dict[str, Home]) -> Comparison | None:
     for name, home in homes.items():
         records = home.kept()
         last = last_of(records)
-        if not sides:
+        if last is None or last.candidate is None:
+            continue
+        if not sides:  # an arm that had nothing judged has not played generation 0 either
             sides.append(_side(home, records[0].parent, "generation 0"))
-        if last is not None and last.candidate is not None:
-            sides.append(_side(home, last.candidate, name))
+        decided = "promoted" if last.decision == "promote" else "not promoted"
+        sides.append(_side(home, last.candidate, f"{name} in generation {last.number} ({decided})"))
     return compare(sides) if len(sides) > 1 else None
 
 
@@ -147,7 +161,7 @@ def _settings(
 
 def _may(arm: str) -> dict[str, Any]:
     memory, weights = ARMS[arm]
-    return {"learn.memory": memory, "learn.weights": weights}
+    return {"memory": memory, "weights": weights}
 
 
 def _words(arm: str) -> str:
@@ -179,11 +193,11 @@ def _plain(homes: dict[str, Home], compared: Comparison | None, seconds: float) 
 
 
 def _print(homes: dict[str, Home], compared: Comparison | None, seconds: float, size: str) -> None:
-    from .evolving.words import clock, rate
+    from .evolving.words import came_to, clock, items, rate
 
     out = console()
     table = Table(
-        "arm", "generation", "solved in play", "items", "trained on", "held out [95 %]", "decision",
+        "arm", "gen", "in play", "items", "trained on", "held out [95 %]", "decision",
         title=f"household {size}: what each generation came to", title_justify="left", title_style="bold",
     )  # fmt: skip
     for name, home in homes.items():
@@ -191,14 +205,13 @@ def _print(homes: dict[str, Home], compared: Comparison | None, seconds: float, 
         first: dict[str, Any] = next((one.figures["gate"] for one in records if "gate" in one.figures), {})
         table.add_row(name, "0", "", "", "", rate(first["incumbent"]) if first else "", "", style="dim")
         for one in records:
-            played, distilled = one.figures.get("collect", {}), one.figures.get("distil", {})
             trained: dict[str, Any] = one.figures.get("train", {})
             gated: dict[str, Any] = one.figures.get("gate", {})
             table.add_row(
                 "",
                 str(one.number),
-                f"{played.get('solved')} of {played.get('attempts')}",
-                str(distilled.get("candidate", 0) + distilled.get("active", 0)) if distilled else "",  # type: ignore[operator]
+                came_to(one.figures.get("collect", {})),
+                items(one),
                 f"{trained['rows']} attempts" if "adapter" in trained else "",
                 rate(gated["candidate"]) if gated else "",
                 one.decision or "",
@@ -207,6 +220,8 @@ def _print(homes: dict[str, Home], compared: Comparison | None, seconds: float, 
     if compared is not None:
         for pair in compared.pairs:
             out.print(pair.sentence(), style="bold", markup=False)
+    else:
+        out.print("No generation was judged, so there is nothing to compare.", style="bold", markup=False)
     out.print(
         f"It took {clock(seconds)}. Look closer with: lamarck report {list(homes.values())[-1].path}", markup=False
     )

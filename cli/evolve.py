@@ -158,8 +158,17 @@ def _check_held_out(config: EvolveConfig) -> None:
         select(load_taskset(other.name, other.options), other.model_copy(update={"limit": 1}))
 
 
-def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple[Generation, ...]:
+def run(
+    config: EvolveConfig, home: Home, *, resume: bool, quiet: bool, again: str | None = None
+) -> tuple[Generation, ...]:
     """Go through the generations that are left.
+
+    Args:
+        config: the settings.
+        home: of the evolution.
+        resume: go on with what is there.
+        quiet: show failures only.
+        again: what is said to go on by when it is stopped; `lamarck evolve` if not given.
 
     Raises:
         LamarckError: something is missing or wrong.
@@ -171,13 +180,14 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
     from .evolving.budget import Budget
     from .evolving.phases import Evolving
     from .evolving.watching import EvolutionWatch
+    from .watch import sigterm_stops
 
     home.create(config, resume=resume)
     lock = FileLock(home.path / "lock")
     if not lock.acquire(wait=False):
         raise ConfigError(f"evolution {home.path} is in use by another process.", hint="Wait for it, or stop it.")
     try:
-        with Releases.open(home.path, create=True) as releases:
+        with sigterm_stops(), Releases.open(home.path, create=True) as releases:
             begin(config, home, releases, quiet=quiet)
             watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet, records=home.kept())
             phases = Evolving(home, begun(config), releases, quiet=quiet, screen=watch.screen)
@@ -190,7 +200,8 @@ def run(config: EvolveConfig, home: Home, *, resume: bool, quiet: bool) -> tuple
             with watch:
                 return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough)))
     except KeyboardInterrupt:
-        Console(stderr=True).print(f"Stopped. Go on with: lamarck evolve --resume --out {home.path}", markup=False)
+        again = again or f"lamarck evolve --resume --out {home.path}"
+        Console(stderr=True, soft_wrap=True).print(f"Stopped. Go on with: {again}", markup=False)
         raise typer.Exit(130) from None
     finally:
         lock.close()
@@ -213,7 +224,7 @@ def switched_on(config: EvolveConfig) -> tuple[Any, ...]:
 def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     """Print what came of it."""
     from ..releases import Releases
-    from .evolving.words import table
+    from .evolving.words import fitting
 
     with Releases.open(home.path) as releases:
         head = releases.head()
@@ -222,6 +233,6 @@ def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
         print_json({"home": str(home.path), "head": head.id if head is not None else None, "generations": plain})
         return
     out = console()
-    out.print(table(records))
+    out.print(fitting(records, out))
     if head is not None:
         out.print(f"In force: {head.id[:12]}. Play it with: lamarck run --release {home.path}", markup=False)

@@ -16,7 +16,7 @@ from ..training.live import Draw
 from ..training.live_state import check_place
 from ..training.sources import ordered
 from .live_draws import PLAYED, draw_folder, played, put_to_sleep, slice_of, use_adapter, with_adapter
-from .watch import Watch, own_signals_no_more
+from .watch import Watch, own_signals
 
 if TYPE_CHECKING:
     from ..agent.vllm import VllmLLM
@@ -63,12 +63,10 @@ class Runs:
             directory.logging(),
             Store.open(directory.store_url(config)) as store,
             Watch(label, quiet=self._quiet) as watch,
+            own_signals(),
         ):
-            try:
-                notify = None if self._quiet else watch.say
-                result = await collect(config, directory, store, watch, notify, llm=self._llm)
-            finally:
-                own_signals_no_more()
+            notify = None if self._quiet else watch.say
+            result = await collect(config, directory, store, watch, notify, llm=self._llm)
         if result.interrupted:
             raise KeyboardInterrupt
         if result.stopped_by:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -128,9 +130,30 @@ class Watch:
             self.console.print(text, markup=False)
 
 
-def own_signals_no_more() -> None:
-    """Take back the handlers that collecting put on the loop, which would swallow Ctrl-C while something else runs."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows loops take none
-            loop.remove_signal_handler(number)
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Afterwards take back the handlers that collecting puts on the loop, which would swallow Ctrl-C while something
+    else runs; SIGTERM does again what it did before."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError):  # Windows loops take none
+                loop.remove_signal_handler(number)
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def sigterm_stops() -> Iterator[None]:
+    """Let SIGTERM stop what goes on as Ctrl-C does, so that what is drawn is taken down and the cursor comes back."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -87,6 +87,8 @@ class HouseholdTaskset:
         key = (seed, self._size, split, kind, index)
         made = _made(key)
         options: dict[str, Any] = {"size": self._size, "type": kind, "index": index, "grammar": made.game.grammar}
+        # By what is in it: games of two splits may have all else in common, down to the words of the errand.
+        options["game"] = made.signature[:16]
         return Task(
             id=f"{self.name}/{self._size}/{split}/{kind}/{seed}-{index:05d}",
             goal=made.game.goal,

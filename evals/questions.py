@@ -91,7 +91,7 @@ class Answering:
         if task is None or not isinstance(task.truth, str):
             raise EnvironmentFailure("a question needs a task with an answer.", kind="task")
         self._truth = task.truth
-        return task.goal, {}
+        return task.goal, {"success": False, "score": 0.0}  # who never answers has not solved it
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Compare the answer; the right one is not shown."""

@@ -30,9 +30,12 @@ SETTINGS = {
     "run.solver.max_steps": 12,
 }
 EVENTS = {"open", "os.rename", "os.mkdir", "os.link", "os.remove", "os.rmdir", "sqlite3.connect"}
-LIGHT = ("lamarck.cli.evolve", "lamarck.cli.evolving.phases", "lamarck.agent.evolution.graph")
-HEAVY = (*LIGHT, "torch", "transformers", "peft", "trl", "lamarck.training.stage", "lamarck.training.trainers")
-"""What a process loads before it is forked."""
+LIGHT = (
+    *("lamarck.cli.evolve", "lamarck.cli.evolving.phases", "lamarck.agent.evolution.graph"),
+    *("torch.utils.tensorboard", "chromadb", "tokenizers"),
+)
+HEAVY = ("transformers", "peft", "trl", "lamarck.training.stage", "lamarck.training.trainers")
+"""What a process loads before it is forked; the heavy part only once weights are to be trained."""
 
 
 def evolve(folder, *, resume=False, **settings):
@@ -56,8 +59,9 @@ def in_process(folder, at=0, *, phase=None, after_s=None, cwd=None, **settings):
         cwd: folder to work in.
         settings: others than `SETTINGS`.
     """
-    heavy = settings.get("learn.weights", SETTINGS["learn.weights"])
-    code, said = nursery(heavy)([str(folder), at, phase, after_s, str(cwd) if cwd else None, settings])
+    loaded = (*LIGHT, *(HEAVY if settings.get("learn.weights", SETTINGS["learn.weights"]) else ()))
+    wish = [str(folder), at, phase, after_s, str(cwd) if cwd else None, settings]
+    code, said = nursery()([loaded, wish])
     if code in (-signal.SIGKILL, -signal.SIGALRM):
         return None
     assert code == 0, said
@@ -65,12 +69,11 @@ def in_process(folder, at=0, *, phase=None, after_s=None, cwd=None, **settings):
 
 
 @cache
-def nursery(heavy):
+def nursery():
     """Return what lets a fork of a fresh process evolve; it gives its exit code, and its points or what went wrong."""
     own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    command = [sys.executable, __file__, *(HEAVY if heavy else LIGHT)]
     mother = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | own
+        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | own
     )  # fmt: skip
 
     def bear(wish):
@@ -87,17 +90,18 @@ def nursery(heavy):
     return bear
 
 
-def bear_all(modules):
-    """Fork for each wish on stdin, and tell on stdout what became of the child."""
-    for name in modules:
-        importlib.import_module(name)
+def bear_all():
+    """Fork for each wish on stdin, with these modules loaded, and tell on stdout what became of the child."""
     for line in sys.stdin:
+        modules, wish = json.loads(line)
+        for name in modules:
+            importlib.import_module(name)
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
             code = 1
             try:
-                said = main(*json.loads(line))
+                said = main(*wish)
                 code = 0
             except Exception:
                 said = traceback.format_exc()
@@ -186,4 +190,4 @@ def main(folder, at, phase, after_s, cwd, settings):
 
 
 if __name__ == "__main__":
-    bear_all(sys.argv[1:])
+    bear_all()

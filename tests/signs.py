@@ -1,7 +1,8 @@
 """Signs that tell left from right in a world that says too much, and verifiers that can read them, well or badly."""
 
 from canaries import ENDING, INFO, TRUTH
-from lamarck.core import Task, Verdict
+from lamarck.agent.hooks import Judged
+from lamarck.core import Task, Usage, Verdict
 
 REWARD = 0.8125
 RUNS = []
@@ -75,6 +76,9 @@ class Reader:
             passed=said, score=float(said), confidence=self.confidence, step_scores=scores, critique="wrong way",
             judge=self.name,
         )  # fmt: skip
+
+    async def judge(self, trajectory):
+        return Judged(await self.verify(trajectory), Usage(prompt_tokens=3, calls=1))
 
     def says(self, won, trajectory):
         seed = trajectory.task.seed

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 
 import pytest
 from evolved import SETTINGS, evolve, in_process
@@ -43,7 +44,7 @@ def test_generations_play_learn_and_are_weighed(whole):
     first, second = found["records"]
     assert (first["figures"]["propose"]["tasks"], first["figures"]["collect"]["attempts"]) == (3, 3)
     assert first["figures"]["credit"]["attempts"] == 3
-    assert first["figures"]["distil"]["new"] > 0
+    assert first["figures"]["distil"]["new"] > 0 and {"newly_retired", "retired"} <= first["figures"]["distil"].keys()
     assert first["skipped"] == {"verify": "switched off", "train": "switched off"}
     assert first["candidate"] != first["parent"] == first["head"]
     assert first["figures"]["gate"]["incumbent"]["games"] in (2, 3)
@@ -105,6 +106,16 @@ def test_a_damaged_record_is_one_line(whole, tmp_path):
     (folder / "generation.json").write_text("{")
     with pytest.raises(ConfigError, match=r"record .* of a generation is damaged"):
         home.kept()
+
+
+def test_a_damaged_report_of_the_gate_is_one_line(whole, tmp_path):
+    home = Home(shutil.copytree(whole[0], tmp_path / "home"))
+    last = home.kept()[-1]
+    figures = {name: found for name, found in last.figures.items() if name not in ("gate", "settle")}
+    home.keep(last.model_copy(update={"figures": figures, "decision": None, "report": None, "ended": False}))
+    (home.generation(last.number) / "gate.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"report .*gate.json is damaged"):
+        evolve(home.path, resume=True)
 
 
 def test_json_says_what_came_of_it(whole, capsys):

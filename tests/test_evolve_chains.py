@@ -1,6 +1,9 @@
 """Chains of similar tasks: how they are made, what a later link knows of an earlier one, and kills in between."""
 
+import asyncio
 import random
+import shutil
+from contextlib import asynccontextmanager
 
 import pytest
 from evolved import SETTINGS, in_process
@@ -9,9 +12,12 @@ from lamarck.cli.evolving.chains import likeness, links
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.learned import Learned
 from lamarck.cli.evolving.playing import attempts
+from lamarck.cli.evolving.remembering import Learning
+from lamarck.cli.evolving.verifying import Verifying
 from lamarck.config_evolve import EvolveConfig
 from lamarck.core import Task
 from lamarck.errors import ConfigError
+from lamarck.memory.items import make_item
 from lamarck.rundir import RunDirectory
 from test_evolve import told
 
@@ -76,7 +82,9 @@ def test_the_next_link_recalls_what_the_one_before_has_taught(whole):
     assert recalled == [False, False, True, True]
     taught = Learned.read(Home(whole[0]).generation(1))
     assert taught.links == 1
-    assert set(taught.attempts) == {by_task[task.id].id for task in tasks[:2]}
+    assert [set(taught.attempts[at : at + 2]) for at in (0, 2)] == [
+        {by_task[task.id].id for task in link} for link in (tasks[:2], tasks[2:])
+    ]
     # What distilling counts is all of it, and not that of the last link.
     counted = record.figures["distil"]
     assert counted["new"] == counted["candidate"] + counted["active"] + counted["retired"]
@@ -91,6 +99,43 @@ def test_kills_in_a_chain_change_nothing(whole, tmp_path):
     assert told(folder) == told(whole[0])
     ids = [(one.task.id, one.sample, one.attempt) for one in played(folder)]
     assert len(ids) == len(set(ids)) == 4
+
+
+class Talker:
+    """Distils like a model, which never says the same twice, and dies at one of the attempts."""
+
+    def __init__(self, dies_at):
+        self.asked, self.dies_at = [], dies_at
+
+    async def distil(self, trajectories):
+        if len(self.asked) == self.dies_at:
+            raise KeyboardInterrupt
+        self.asked.append(trajectories[-1].id)
+        said = f"{id(self)} says {len(self.asked)}"
+        return [make_item("principle", said, said, trajectory_ids=[trajectories[-1].id])]
+
+
+class Distilled(Learning):
+    talker = None
+
+    @asynccontextmanager
+    async def _distiller(self, memory):
+        yield self.talker
+
+
+def test_what_a_model_has_distilled_is_not_asked_for_again_after_a_crash(whole, tmp_path):
+    home = Home(shutil.copytree(whole[0], tmp_path / "home"))
+    (home.generation(1) / "learned.json").unlink()
+    config = home.load()
+    learning, [record] = Distilled(home, config, Verifying(home, config)), home.kept()
+    first, second = Talker(2), Talker(-1)
+    learning.talker = first
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(learning.distil(record))
+    learning.talker = second
+    assert asyncio.run(learning.distil(record))["new"] == 4
+    assert sorted(first.asked + second.asked) == sorted(one.id for one in played(home.path))
+    assert asyncio.run(learning.distil(record))["new"] == 4
 
 
 @pytest.mark.full

@@ -70,6 +70,15 @@ def attempts_of(found, number):
         return {one.id: one for one in store.trajectories(run_id=directory.run_id)}
 
 
+def attempts_in(folder):
+    found = []
+    for file in folder.rglob("run.toml"):
+        directory = RunDirectory(file.parent)
+        with Store.open(directory.store_path, create=False) as store:
+            found += store.trajectories(run_id=directory.run_id)
+    return found
+
+
 def sources(found, number, kind="grpo"):
     samples = Verifying(found.home, found.config).samples(number)
     return load_sources(
@@ -222,10 +231,14 @@ def withheld(tmp_path_factory):
 
 
 def places(home, mark):
-    """Return the files under a folder in which a text stands, also as it is stored: in stores steps are compressed."""
+    """Return the files under a folder in which a text stands, also as it is stored: in stores steps are compressed.
+
+    Not in what Chroma keeps of its graph: it writes the room for vectors to come as it got it, with whatever this
+    process had there before, such as games of other tests. Nothing reads that, and no release is exported with it.
+    """
     found = []
     for file in home.path.rglob("*"):
-        if file.is_file() and mark.encode() in file.read_bytes():
+        if file.is_file() and file.suffix != ".bin" and mark.encode() in file.read_bytes():
             found.append(str(file.relative_to(home.path)))
     for file in home.path.rglob("collect/store.db"):
         with Store.open(file, create=False) as store:
@@ -281,9 +294,21 @@ def test_the_loop_learns_by_what_the_verifier_accepted(withheld):
     assert withheld.records[0].candidate != withheld.records[0].parent
 
 
+def all_gated(found):
+    return [one["gate"] for one in found.figures]
+
+
 def test_held_out_games_are_played_with_the_truth(withheld):
-    gated = withheld.figures[0]["gate"]
+    gated, _ = all_gated(withheld)
     assert gated["incumbent"]["games"] == 4
+    # Attempts that were sent back are no games of their own, nor for who is asked what it would have said of them.
+    candidate = attempts_in(withheld.home.evaluation(withheld.records[0].candidate, ""))
+    assert any(one.parent is not None for one in candidate)
+    assert all(0 < side["games"] <= 4 for side in gated["audit"].values())
+    # What judging them took is spent by the gate, and but once for a release.
+    sides = [[one["audit"][name]["tokens"] for name in ("incumbent", "candidate")] for one in all_gated(withheld)]
+    assert sides[0][1] == 3 * len(candidate) and sides[0][0] > 0 == sides[1][0]
+    assert gated["tokens"] >= sum(sides[0])
     runs = [RunDirectory(file.parent) for file in (withheld.home.path / "evaluations").rglob("run.toml")]
     assert runs and not any(run.load_config().verify.withhold for run in runs)
     assert not list((withheld.home.path / "evaluations").rglob(OUTCOMES))

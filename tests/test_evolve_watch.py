@@ -1,6 +1,8 @@
 """The view of an evolution that goes on: what a person reads on a terminal, and what is left when it is stopped."""
 
+import asyncio
 import contextlib
+import signal
 
 import pytest
 from generations import record
@@ -12,8 +14,9 @@ from lamarck.cli.evolving.curves import scalars
 from lamarck.cli.evolving.live_view import sparkline
 from lamarck.cli.evolving.standing import Standing, used
 from lamarck.cli.evolving.watching import EvolutionWatch
+from lamarck.cli.evolving.words import fitting
 from lamarck.cli.train_watch import TrainWatch
-from lamarck.cli.watch import Watch
+from lamarck.cli.watch import Watch, own_signals, sigterm_stops
 from lamarck.core import Failure, Step, Task, Trajectory, Usage
 from lamarck.training.watching import Progress
 from terminal import console, seen
@@ -139,11 +142,43 @@ def test_ctrl_c_leaves_the_last_moment_and_the_cursor(tmp_path):
     assert lines[-2:] == ["Stopped.", ""] and lines[-3].startswith("╰")
 
 
+def test_sigterm_stops_as_ctrl_c_does_where_nothing_is_played(tmp_path):
+    watch, before = watching(tmp_path), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), sigterm_stops(), watch:
+        watch(going(2), "distil")
+        assert signal.getsignal(signal.SIGTERM) is not before  # else the next line ends the tests
+        signal.raise_signal(signal.SIGTERM)
+    lines, cursor = screen(watch)
+    assert cursor and "■ stopped while distilling" in "\n".join(lines)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+async def test_after_playing_signals_do_what_they_did_before():
+    loop = asyncio.get_running_loop()
+    with sigterm_stops():
+        before = signal.getsignal(signal.SIGTERM)
+        with own_signals():
+            loop.add_signal_handler(signal.SIGTERM, lambda: None)
+            assert signal.getsignal(signal.SIGTERM) is not before
+        assert signal.getsignal(signal.SIGTERM) is before
+    assert not loop.remove_signal_handler(signal.SIGTERM)
+
+
 def test_an_end_leaves_nothing(tmp_path):
     with watching(tmp_path, [generation(1)]) as watch, playing(watch, 2):
         refresh(watch)
     lines, cursor = screen(watch)
     assert cursor and not any(lines)
+
+
+@pytest.mark.parametrize(("width", "whole"), [(80, False), (100, False), (160, True)])
+def test_the_table_at_the_end_fits_the_terminal_without_cutting_a_word(width, whole):
+    shown = console(width=width)
+    shown.print(fitting([generation(8, "unchanged"), generation(99, "not_yet")], shown))
+    lines = [line for line in seen(shown.file.getvalue())[0] if line]
+    assert max(map(len, lines)) <= width and not any("…" in line for line in lines)
+    assert [("parent" in lines[0] + lines[1]), len(lines)] == [whole, 6 if whole else 4]
+    assert "00000000" in lines[-1 - whole] and "60/100 [50, 69]" in lines[-1 - whole] and "not_yet" in lines[-1 - whole]
 
 
 def test_without_a_terminal_there_are_lines(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from lamarck.errors import ConfigError, EnvironmentFailure
 from lamarck.evals.alfworld_check import check_games
 from lamarck.evals.alfworld_game import CATEGORIES
+from lamarck.evals.gate.held_out import bare
 from lamarck.evals.household import HouseholdTaskset, export_games
 from lamarck.evals.household_generate import make_game
 from lamarck.evals.household_world import SIZES, SPLITS
@@ -116,3 +117,10 @@ def test_wrong_splits_and_tasks_are_named():
     task = taskset.tasks("train")[0].model_copy(update={"options": {}})
     with pytest.raises(EnvironmentFailure, match="no household task"):
         taskset.game(task)
+
+
+def test_a_task_says_by_its_content_which_game_it_is():
+    taskset = HouseholdTaskset(size="nano", types=["look_at_obj_in_light"], games=40)
+    found = {split: {bare(task) for task in taskset.tasks(split)} for split in ("train", "valid_unseen", "test")}
+    assert all(len(names) == 40 for names in found.values())
+    assert not found["train"] & (found["valid_unseen"] | found["test"])

@@ -51,6 +51,16 @@ def test_the_noise_is_taken_out_of_the_mean():
     assert word.reward(verdict(True, 0.55, **RULE)) == pytest.approx(0.5)
 
 
+def test_a_word_that_is_next_to_nothing_moves_next_to_nothing():
+    """At a J of 1/4 pass and failure are 4 apart, of 1/8 half as far for a quarter of 8, and so on; a coin of which a J
+    of 0.01 was measured does not get 100 times the say of a verifier that is always right."""
+    for youden, apart in [(0.5, 2.0), (0.25, 4.0), (0.125, 2.0), (0.0625, 1.0), (0.01, 0.16)]:
+        word = Word(0.25, 0.75 - youden)
+        won, lost = word.reward(verdict(True, **RULE)), word.reward(verdict(False, **RULE))
+        assert won - lost == pytest.approx(apart), youden
+        assert lost <= 0.5 <= won
+
+
 def test_a_word_that_weighs_less_is_drawn_to_the_middle():
     assert Word(weight=0.5).reward(verdict(True, **RULE)) == 0.75
     assert Word(weight=0.5).reward(verdict(False, **RULE)) == 0.25

@@ -12,9 +12,10 @@ from ..core import Trajectory
 from ..errors import TrainingError
 from ..whole import write_whole
 from .card import card
+from .headers import INFRASTRUCTURE
 from .live_state import LiveState, Round
 from .output import TrainDirectory
-from .sources import INFRASTRUCTURE, Sources
+from .sources import Sources
 from .summary import Data, Summary, Trend
 
 LEARNED = ("loss", "reward")

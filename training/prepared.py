@@ -14,10 +14,11 @@ from .base import Base
 from .checks import check
 from .collate import Weighed
 from .examples import Judged, Pair, judged, pairs
+from .headers import INFRASTRUCTURE, UNSOLVED
 from .rewarded import SAMPLES, GroupFigures
 from .rows import CALLS, Row
 from .settle import formed, nothing, settle
-from .sources import INFRASTRUCTURE, UNSOLVED, Sources, some
+from .sources import Sources, some
 
 T = TypeVar("T")
 FEW = 5

@@ -14,9 +14,9 @@ from ..errors import TrainingError
 from .credit.episode import Credit
 from .credit.named import compares
 from .credit.statistics import spread
+from .headers import INFRASTRUCTURE
 from .rewards.named import Part, parts, summed
 from .selection import informative
-from .sources import INFRASTRUCTURE
 
 SAMPLES = "Collect several attempts at each task: `lamarck run --samples 4`."
 

@@ -15,12 +15,13 @@ from .collate import Weighed
 from .credit.contributions import settled_episode
 from .credit.episode import Credit, Episode
 from .credit.named import NEEDS, advantages_by, credit_named
+from .headers import INFRASTRUCTURE
 from .objectives.named import objective_named
 from .rewarded import SAMPLES, GroupFigures, Rewarded, even, pick, reward_groups
 from .rewards.named import REWARDS, Part, parts
 from .rows import CALLS, LEFT_OUT, Row, rows_of
 from .selection import resampled
-from .sources import INFRASTRUCTURE, Sources
+from .sources import Sources
 
 PLAYED = "Attempts of baselines (random, expert) have none; collect with a model."
 NO_LOGPROBS = "rows without log-probabilities"

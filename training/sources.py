@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import sqlalchemy as sa
 
@@ -17,13 +17,12 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..store_io import entries, read_trajectory, why
 from ..store_tables import TRAJECTORIES
+from .headers import UNSOLVED, Header, headers_in
 from .outcomes import Outcomes, check_truth
 from .shared_ids import SharedIds
 
 Notify = Callable[[str], None]
 FILES = (".jsonl", ".jsonl.gz", ".parquet")
-INFRASTRUCTURE = "ended by infrastructure"
-UNSOLVED = "not solved"
 TWICE = "read already"
 AT_ONCE = 200
 """Attempts that are fetched with one query."""
@@ -129,43 +128,6 @@ def counted(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items(), key=lambda pair: -pair[1]))
 
 
-class Header(NamedTuple):
-    """What decides whether an attempt is read at all."""
-
-    id: str
-    run_id: str
-    task_id: str
-    split: str
-    failed: bool
-    success: bool | None
-    reward: float | None
-    steps: int
-    silent: str | None = None
-    """Why its verdict says nothing, where outcomes are those of verdicts."""
-
-    @classmethod
-    def of(cls, one: Trajectory, silent: str | None = None) -> Header:
-        """Return that of an attempt."""
-        failed, steps = one.failure is not None, len(one.steps)
-        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, steps, silent)
-
-    def unfit(self, config: TrainConfig) -> str | None:
-        """Say why an attempt is not trained on, or None."""
-        if config.samples.splits and self.split not in config.samples.splits:
-            return f"of split {self.split}" if self.split else "of split '' (none)"
-        if config.samples.tasks and self.task_id not in config.samples.tasks:
-            return "at other tasks"
-        if self.failed:
-            return INFRASTRUCTURE
-        if not self.steps:
-            return "without a step"
-        if self.silent is not None:
-            return self.silent
-        if config.kind == "sft" and not self.success:
-            return UNSOLVED
-        return None
-
-
 class _Taken:
     """What was read so far."""
 
@@ -196,7 +158,7 @@ class _Taken:
     def _store(self, url: str | Path, run_id: str | None, place: str, outcomes: Outcomes) -> None:
         with Store.open(url, create=False) as store:
             self.places.append(place if "://" not in place else store.place)
-            wanted = [header.id for header in _headers(store, run_id, outcomes) if self._wants(header)]
+            wanted = [header.id for header in headers_in(store, run_id, outcomes) if self._wants(header)]
             for start in range(0, len(wanted), AT_ONCE):
                 for one in self._whole(store, wanted[start : start + AT_ONCE]):
                     self._take(outcomes.of(one)[0])
@@ -274,24 +236,3 @@ def kind_of(place: str) -> Literal["run", "folder", "store", "file"]:
     if not path.is_file():
         raise ConfigError(f"there is no run, store or file {place}.", hint="Check --store.")
     return "file" if path.name.endswith(FILES) else "store"
-
-
-def _headers(store: Store, run_id: str | None, outcomes: Outcomes) -> Iterator[Header]:
-    # Verdicts are in the bodies, which are read only where outcomes are theirs.
-    body = ", body" if outcomes.by_verdict else ""
-    query = f"SELECT id, run_id, task_id, split, failed, success, reward, steps{body} FROM trajectories WHERE NOT open"
-    own = () if run_id is None else (run_id,)
-    rows = store.select(f"{query}{' AND run_id = ?' if own else ''} ORDER BY started_at, id", own)
-    for ident, run, task, split, failed, success, reward, steps, *whole in rows:
-        known = None if success is None else bool(success)
-        header = Header(ident, run, task, split, bool(failed), known, reward, steps)
-        yield header if not whole else _judged(header, whole[0], outcomes)
-
-
-def _judged(header: Header, body: str, outcomes: Outcomes) -> Header:
-    """Return a header with the outcome of the verdict."""
-    try:
-        one, silent = outcomes.of(Trajectory.model_validate_json(body))
-    except ValueError:
-        return header  # it is told as damaged where it is read whole
-    return header._replace(success=one.success, reward=one.reward, silent=silent)

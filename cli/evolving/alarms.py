@@ -34,13 +34,16 @@ def _read(record: Generation) -> collapse.Generation:
     gated: dict[str, Any] = record.figures.get("gate", {})
     held = gated.get("candidate" if record.decision == "promote" else "incumbent") or {}
     actions = played.get("actions")
-    sides = (gated.get("audit") or {}).values()
-    audited = [collapse.Audited(**{name: one[name] for name in collapse.AUDITED}) for one in sides if one["games"]]
+    before, after = (_audited(gated.get("audit", {}).get(side)) for side in ("incumbent", "candidate"))
     return collapse.Generation(
-        audited=(audited[0], audited[1]) if len(audited) == 2 else None,
+        audited=(before, after) if before is not None and after is not None else None,
         reward=played.get("reward"),
         solved=held.get("solved"),
         held_out=held.get("games", 0),
         entropy=played.get("entropy"),
         variety=collapse.Variety(**actions) if actions else None,
     )
+
+
+def _audited(found: dict[str, Any] | None) -> collapse.Audited | None:
+    return collapse.Audited(**{name: found[name] for name in collapse.AUDITED}) if found and found["games"] else None

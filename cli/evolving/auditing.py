@@ -11,9 +11,9 @@ from ...agent.verifiers.records import Verdicts
 from ...agent.verifiers.verifier import says_something
 from ...config import RunConfig
 from ...config_evolve import EvolveConfig
-from ...core import Trajectory, Verdict
+from ...core import Usage, Verdict
 from ...rundir import RunDirectory
-from ...store import Store
+from ..accepted import headers_in, last_of
 from ..verify import judge, label_of
 from ..wire_verify import judging_tools
 from .home import Home
@@ -34,6 +34,8 @@ class Auditing:
     async def audit(self, now: Generation, games: str) -> Figures:
         """Return what verifier and truth say of the incumbent and of the candidate, on the same games.
 
+        `tokens` and `cost_usd` are what judging them took; at 0 of a release that an earlier gate had judged.
+
         Args:
             now: the generation, which has been gated.
             games: what the runs of those games are called.
@@ -45,29 +47,39 @@ class Auditing:
         sides = {"incumbent": now.head, "candidate": now.candidate}
         found = {name: {one.name: one for one in self._runs(ident, games)} for name, ident in sides.items()}
         both = sorted(set.intersection(*(set(runs) for runs in found.values())))
-        return {name: await self._counted([runs[one] for one in both]) for name, runs in found.items()}
+        before = [one for one in self._home.kept() if one.number < now.number and "gate" in one.figures]
+        known = {ident for one in before for ident in (one.head, one.candidate)}
+        return {
+            name: await self._counted([runs[one] for one in both], told=sides[name] in known)
+            for name, runs in found.items()
+        }
 
     def _runs(self, release_id: str, games: str) -> list[Path]:
         return [mark.parent for mark in self._home.evaluation(release_id, "").glob(f"{games}-*/{PLAYED}")]
 
-    async def _counted(self, runs: list[Path]) -> Figures:
-        told: list[tuple[Verdict, bool]] = []
+    async def _counted(self, runs: list[Path], *, told: bool) -> Figures:
+        said: list[tuple[Verdict, bool]] = []
+        used = Usage()
         for path in runs:
             directory, verdicts = RunDirectory(path), Verdicts(path)
             config = self._config_of(directory)
             await judge(config, directory, verdicts, label_of(config), None)
             records = verdicts.read(label_of(config)).records
-            told += [
+            used = sum((record.usage for record in records.values()), used)
+            # Of what was repaired the last attempt, as the gate counts it.
+            said += [
                 (records[one.id].verdict, one.success)
-                for one in _headers(directory, config)
+                for one in last_of(headers_in(directory))
                 if one.id in records and says_something(records[one.id].verdict) and one.success is not None
             ]
         return {
-            "games": len(told),
-            "solved": sum(right for _, right in told),
-            "accepted": sum(verdict.passed for verdict, _ in told),
-            "accepted_right": sum(verdict.passed and right for verdict, right in told),
-            "score": fmean(verdict.score for verdict, _ in told) if told else None,
+            "games": len(said),
+            "solved": sum(right for _, right in said),
+            "accepted": sum(verdict.passed for verdict, _ in said),
+            "accepted_right": sum(verdict.passed and right for verdict, right in said),
+            "score": fmean(verdict.score for verdict, _ in said) if said else None,
+            "tokens": 0 if told else used.tokens,
+            "cost_usd": 0.0 if told else round(used.cost_usd, 6),
         }
 
     def _config_of(self, directory: RunDirectory) -> RunConfig:
@@ -75,8 +87,3 @@ class Auditing:
         run = self._config.run
         own = {"verify": run.verify, "tools": judging_tools(run), "sandbox": run.sandbox}
         return directory.load_config().model_copy(update=own)
-
-
-def _headers(directory: RunDirectory, config: RunConfig) -> list[Trajectory]:
-    with Store.open(directory.store_url(config), create=False) as store:
-        return list(store.headers(run_id=directory.run_id, failed=False))

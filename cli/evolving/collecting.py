@@ -108,7 +108,7 @@ class Collecting:
                     await learn(now)
                     found = Learned.read(folder)
                     assert found is not None  # distilling has written it
-                    found.link(folder, [one.id for one in headers_in(directory)])
+                    found.link(folder)
         return directory, chain
 
     def _rewarded(self, directory: RunDirectory) -> list[Trajectory]:
@@ -161,8 +161,9 @@ def by_link(directory: RunDirectory, chain: Sequence[Sequence[str]]) -> Figures:
     if not chain:
         return {}
     told: list[JsonValue] = []
+    headers = headers_in(directory)
     for ids in chain:
-        ended = last_of([one for one in headers_in(directory) if one.task.id in ids])
+        ended = last_of([one for one in headers if one.task.id in ids])
         known = [one.success for one in ended if one.success is not None]
         told.append({"attempts": len(ended), "solved": sum(known) if known else None})
     return {"links": told}

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ...agent.evolution.generation import Figures, Generation, Ruling
 from ...agent.tasksets import load_taskset
 from ...agent.verifiers.blinded import blind_task
@@ -13,6 +15,7 @@ from ...config import TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...core import Task, Usage
 from ...core_evolution import GateReport
+from ...errors import ConfigError
 from ...evals.figures.compare import Side
 from ...evals.figures.outcomes import Sample
 from ...evals.figures.played import Played
@@ -69,14 +72,19 @@ class Gating:
         """Play what is needed and decide; the report is stored before it is returned.
 
         Raises:
-            LamarckError: the games cannot be played.
+            LamarckError: the games cannot be played, or the report there is damaged.
         """
         assert now.candidate is not None
         file = self._home.generation(now.number) / REPORT
         if not file.exists():
             report = await self._report(now)
             write(file, report.model_dump_json(indent=2) + "\n")
-        report = GateReport.model_validate_json(file.read_text(encoding="utf-8"))
+        try:
+            report = GateReport.model_validate_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"the gate's report {file} is damaged.", hint="Remove it; --resume weighs the candidate again."
+            ) from error
         self._releases.put_report(report)
         return Ruling(report.decision, report.id, await self._figures(now, report))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,19 +13,23 @@ from ...memory.bank import Memory
 from .home import write
 
 FILE = "learned.json"
-EVENTS = {"new": "created", "merged": "merged", "retired": "retired"}
+EVENTS = {"new": "created", "merged": "merged", "newly_retired": "retired"}
 """What distilling counts, by what the memory's log calls it."""
 
 
 class Learned(Wire):
-    """Where the memory stood before, and what it has learned from while the generation is played in chains."""
+    """Where the memory stood before, and what has been distilled since.
+
+    A model that distils does not say the same twice, so an attempt is not distilled again after a crash, nor with a
+    later link of its chain.
+    """
 
     since: int
     """Number of the last event in the memory's log before the generation distilled anything."""
     links: int = 0
     """Links of chains that were learned from."""
     attempts: tuple[str, ...] = ()
-    """Ids of the attempts in those."""
+    """Ids of the attempts that were distilled, in that order."""
 
     @classmethod
     def read(cls, folder: Path) -> Learned | None:
@@ -55,9 +58,15 @@ class Learned(Wire):
             found.write(folder)
         return found
 
-    def link(self, folder: Path, attempts: Sequence[str]) -> Learned:
-        """Write down that one more link was learned from, with all attempts so far."""
-        now = Learned(since=self.since, links=self.links + 1, attempts=tuple(sorted(attempts)))
+    def taken(self, folder: Path, attempt: str) -> Learned:
+        """Write down that one more attempt was distilled, and what came of it is in the memory."""
+        now = self.model_copy(update={"attempts": (*self.attempts, attempt)})
+        now.write(folder)
+        return now
+
+    def link(self, folder: Path) -> Learned:
+        """Write down that one more link was learned from."""
+        now = self.model_copy(update={"links": self.links + 1})
         now.write(folder)
         return now
 

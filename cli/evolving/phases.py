@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ...agent.evolution.clade import Node, choose_parent
 from ...agent.evolution.generation import Figures, Generation, Ruling
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError
-from ...release_memory import FILE, memory_id
+from ...release_memory import FILE, holds_items, memory_id
 from ...releases import Releases
 from ..screen import Screen
 from .alarms import rung
@@ -105,7 +106,11 @@ class Evolving:
         ruling = await self._gating.gate(now)
         if not self._verifying.by_verdict:
             return ruling
-        return ruling._replace(figures={**ruling.figures, "audit": await self._auditing.audit(now, HELD_OUT)})
+        sides: dict[str, Any] = await self._auditing.audit(now, HELD_OUT)
+        figures: dict[str, Any] = {**ruling.figures, "audit": sides}
+        for name in ("tokens", "cost_usd"):
+            figures[name] += sum(side[name] for side in sides.values())
+        return ruling._replace(figures=figures)
 
     async def settle(self, now: Generation) -> Figures:
         """Promote the candidate, or leave things as they are; say which alarms ring."""
@@ -127,8 +132,10 @@ class Evolving:
         folder = self._home.generation(now.number) / MEMORY
         if not self._config.learn.memory or not (folder / FILE).is_file():
             return None
-        parent = self._releases.get(now.parent)
-        return folder if memory_id(folder / FILE) != parent.memory_snapshot else None
+        known = self._releases.get(now.parent).memory_snapshot
+        if known is None and not holds_items(folder / FILE):
+            return None
+        return folder if memory_id(folder / FILE) != known else None
 
     def _nodes(self) -> list[Node]:
         """Return the tree of releases with the held-out games that each was judged by."""

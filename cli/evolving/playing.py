@@ -14,7 +14,7 @@ from ...seams import LLM
 from ...store import Store
 from ..release_play import with_release
 from ..screen import Screen
-from ..watch import Watch, own_signals_no_more
+from ..watch import Watch, own_signals
 
 MACHINE = frozenset(key for key in OWN if key.partition(".")[0] in ("memory", "model", "sandbox", "tools"))
 """Settings that are this machine's, whatever is played: servers, keys, sandboxes, threads, patience."""
@@ -63,11 +63,9 @@ async def played(
         directory.logging(),
         Store.open(directory.store_url(config)) as store,
         Watch(label, quiet=quiet, screen=screen) as watch,
+        own_signals(),
     ):
-        try:
-            result = await collect(config, directory, store, watch, None if quiet else watch.say, llm=llm, only=only)
-        finally:
-            own_signals_no_more()
+        result = await collect(config, directory, store, watch, None if quiet else watch.say, llm=llm, only=only)
     if result.interrupted:
         raise KeyboardInterrupt
     if result.stopped_by:

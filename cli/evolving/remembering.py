@@ -22,7 +22,8 @@ from .verifying import Verifying
 
 
 class Learning:
-    """The phases `credit` and `distil`. Both can be done again: what is learned is keyed by attempt and content.
+    """The phases `credit` and `distil`. Both can be done again: what is learned is keyed by attempt and content, and
+    what was distilled is written down.
 
     Args:
         home: of the evolution.
@@ -57,7 +58,8 @@ class Learning:
         for one in self._verifying.counting(now.number)[0]:
             groups.setdefault(one.task.id, []).append(one)
         with self._memory(now) as memory:
-            learned = Learned.begun(self._home.generation(now.number), memory)
+            folder = self._home.generation(now.number)
+            learned = Learned.begun(folder, memory)
             async with self._distiller(memory) as distiller:
                 for group in groups.values():
                     for last, one in enumerate(group, 1):
@@ -65,6 +67,7 @@ class Learning:
                             continue
                         items = await distiller.distil(group[:last]) if distiller is not None else []
                         await asyncio.to_thread(memory.remember, items)
+                        learned = learned.taken(folder, one.id)
             await asyncio.to_thread(memory.forget)
             return {**learned.counted(memory), **holdings(memory)}
 

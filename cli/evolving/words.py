@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from ...agent.evolution.generation import Generation
+
+WIDEST = 1000
+"""Columns of a terminal, more than any table needs."""
 
 
 def said(now: Generation) -> str:
@@ -59,15 +64,17 @@ def alarms(now: Generation) -> list[str]:
     return [f"alarm, {one['name']}: {one['sentence']}" for one in found]
 
 
-def table(records: Sequence[Generation]) -> Table:
-    """Return the generations as a table."""
-    shown = Table(
-        "generation", "parent", "candidate", "played", "items", "adapter", "held out", "before", "decision", "s"
-    )
+def table(records: Sequence[Generation], *, narrow: bool = False) -> Table:
+    """Return the generations as a table; `narrow` fits 80 columns and leaves out what `lamarck release ls` tells."""
+    names = ("generation", "parent", "candidate", "played", "items", "adapter", "held out", "before", "decision", "s")
+    kept = [name for name in names if not (narrow and name in ("parent", "adapter", "s"))]
+    shown = Table(*kept)
+    if narrow:
+        shown = Table("gen", *kept[1:], box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for one in records:
         gated: dict[str, Any] = one.figures.get("gate", {})
         collected = one.figures.get("collect", {})
-        shown.add_row(
+        cells = (
             str(one.number),
             one.parent[:8],
             one.candidate[:8] if one.candidate is not None and one.candidate != one.parent else "",
@@ -79,7 +86,15 @@ def table(records: Sequence[Generation]) -> Table:
             one.decision or "goes on",
             f"{sum(one.seconds.values()):.0f}",
         )
+        shown.add_row(*(cell for name, cell in zip(names, cells, strict=True) if name in kept))
     return shown
+
+
+def fitting(records: Sequence[Generation], out: Console) -> Table:
+    """Return that table, without some of its columns where the terminal is too narrow for all of them."""
+    whole = table(records)
+    needed = out.measure(whole, options=out.options.update(max_width=WIDEST)).maximum
+    return whole if needed <= out.width else table(records, narrow=True)
 
 
 def clock(seconds: float) -> str:

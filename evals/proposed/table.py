@@ -8,6 +8,7 @@ PROPOSERS = {
     **CURRICULA,
     "household": "lamarck.evals.proposed.described:household",
     "code": "lamarck.evals.proposed.code_triples:code",
+    "sums": "lamarck.evals.proposed.sums:sums",
     "documents": "lamarck.evals.proposed.document_questions:documents",
     "relabelled": "lamarck.evals.proposed.relabelled:relabelled",
 }

@@ -1,0 +1,83 @@
+"""What decides whether an attempt is trained on, read without its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ..config_training import TrainConfig
+from ..core import Trajectory
+from ..store import Store
+from .outcomes import Outcomes
+
+INFRASTRUCTURE = "ended by infrastructure"
+UNSOLVED = "not solved"
+
+
+class Header(NamedTuple):
+    """What decides whether an attempt is read at all."""
+
+    id: str
+    run_id: str
+    task_id: str
+    split: str
+    failed: bool
+    success: bool | None
+    reward: float | None
+    steps: int
+    silent: str | None = None
+    """Why its verdict says nothing, where outcomes are those of verdicts."""
+
+    @classmethod
+    def of(cls, one: Trajectory, silent: str | None = None) -> Header:
+        """Return that of an attempt."""
+        failed, steps = one.failure is not None, len(one.steps)
+        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, steps, silent)
+
+    def unfit(self, config: TrainConfig) -> str | None:
+        """Say why an attempt is not trained on, or None."""
+        if config.samples.splits and self.split not in config.samples.splits:
+            return f"of split {self.split}" if self.split else "of split '' (none)"
+        if config.samples.tasks and self.task_id not in config.samples.tasks:
+            return "at other tasks"
+        if self.failed:
+            return INFRASTRUCTURE
+        if not self.steps:
+            return "without a step"
+        if self.silent is not None:
+            return self.silent
+        if config.kind == "sft" and not self.success:
+            return UNSOLVED
+        return None
+
+
+def headers_in(store: Store, run_id: str | None, outcomes: Outcomes) -> Iterator[Header]:
+    """Yield those of the finished attempts of a store, or of one run in it, the one that began first first.
+
+    Args:
+        store: where they are.
+        run_id: of the run; None takes all.
+        outcomes: says by whose word they ended.
+
+    Raises:
+        ConfigError: it is not known what the word of a verifier is worth.
+        StoreError: the store cannot be read.
+    """
+    # Verdicts are in the bodies, which are read only where outcomes are theirs.
+    body = ", body" if outcomes.by_verdict else ""
+    query = f"SELECT id, run_id, task_id, split, failed, success, reward, steps{body} FROM trajectories WHERE NOT open"
+    own = () if run_id is None else (run_id,)
+    rows = store.select(f"{query}{' AND run_id = ?' if own else ''} ORDER BY started_at, id", own)
+    for ident, run, task, split, failed, success, reward, steps, *whole in rows:
+        known = None if success is None else bool(success)
+        header = Header(ident, run, task, split, bool(failed), known, reward, steps)
+        yield header if not whole else _judged(header, whole[0], outcomes)
+
+
+def _judged(header: Header, body: str, outcomes: Outcomes) -> Header:
+    """Return a header with the outcome of the verdict."""
+    try:
+        one, silent = outcomes.of(Trajectory.model_validate_json(body))
+    except ValueError:
+        return header  # it is told as damaged where it is read whole
+    return header._replace(success=one.success, reward=one.reward, silent=silent)
