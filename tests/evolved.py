@@ -35,7 +35,8 @@ LIGHT = (
     *("torch.utils.tensorboard", "chromadb", "tokenizers"),
 )
 HEAVY = ("transformers", "peft", "trl", "lamarck.training.stage", "lamarck.training.trainers")
-"""What a process loads before it is forked; the heavy part only once weights are to be trained."""
+"""What a process loads before it is forked; the heavy part only once weights are to be trained. None of it has threads,
+as pyarrow has."""
 
 
 def evolve(folder, *, resume=False, **settings):

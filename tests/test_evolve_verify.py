@@ -89,7 +89,8 @@ def sources(found, number, kind="grpo"):
 @pytest.fixture(scope="module")
 def erring(tmp_path_factory):
     """An evolution with a verifier that is wrong about every fifth task."""
-    return evolved(tmp_path_factory.mktemp("erring") / "home", **{"run.verify.options": {"wrong": "fifth"}})
+    settings = {"gated": False, "run.verify.options": {"wrong": "fifth"}}
+    return evolved(tmp_path_factory.mktemp("erring") / "home", **settings)
 
 
 def test_the_noise_is_measured_over_all_generations(erring):

@@ -1,8 +1,7 @@
 """Weights that evolve: a transformer of ten thousand weights learns what to do, and the gate lets it through."""
 
 import pytest
-import tiny_model
-import torch
+import tiny_worlds
 from lamarck.cli.evolve import run
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.playing import attempts
@@ -13,61 +12,12 @@ from lamarck.weights import read_manifest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-SIGNS = '''
-from lamarck.core import Task
-
-
-class Signs:
-    """Red goes left, blue goes right, twice in a row."""
-
-    name = "signs"
-
-    def splits(self):
-        return ("train", "test")
-
-    def tasks(self, split, *, seed=0, limit=None):
-        seeds = range(60) if split == "train" else range(1000, 1060)
-        return [Task(id=f"{split}/{n}", goal="look", environment="signs", seed=n, split=split) for n in seeds][:limit]
-
-    def environment(self):
-        return Sign()
-
-
-class Sign:
-    concurrency = "inline"
-
-    def reset(self, seed, task):
-        self.signs = ["red" if task.seed >> bit & 1 else "blue" for bit in range(2)]
-        self.at = 0
-        return self.signs[0], self.info(False)
-
-    def info(self, won):
-        return {"admissible_actions": ["left", "right"], "success": won}
-
-    def step(self, action):
-        right = action == ("left" if self.signs[self.at] == "red" else "right")
-        self.at += 1
-        won = right and self.at == 2
-        return ("key" if won else self.signs[1]), float(won), won or not right, False, self.info(won)
-'''
-
-
 SETTINGS = {
     "propose.tasks": 60,
-    "learn.memory": False,
-    "learn.temperature": 1.0,
     "learn.least": 5,
-    "held_out.split": "test",
     "held_out.limit": 60,
-    "run.taskset.name": "evolved_signs:Signs",
-    "run.solver.max_steps": 3,
-    "run.solver.history": 1,
-    "run.solver.summary": 0,
     "train.optimizer.learning_rate": 0.01,
     "train.optimizer.epochs": 20.0,
-    "train.optimizer.threads": 1,
-    "train.adapter.rank": 8,
-    "train.report_to": [],
 }
 
 
@@ -75,22 +25,10 @@ SETTINGS = {
 def evolved(tmp_path_factory):
     """Two generations of nothing but weights."""
     folder = tmp_path_factory.mktemp("weights")
-    (folder / "evolved_signs.py").write_text(SIGNS)
-    net, words = tiny_model.model(), tiny_model.tokenizer()
-    net.config.max_position_embeddings = 1024
-    words.chat_template = "{% for m in messages %}{{ m.content }} <end> {% endfor %}"
-    net.save_pretrained(folder / "tiny")
-    words.save_pretrained(folder / "tiny")
-    settings = SETTINGS | {
-        "run.model.name": f"embedded:{folder / 'tiny'}",
-        "generations": 2,
-    }
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    settings = tiny_worlds.world(folder) | SETTINGS | {"generations": 2}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         records = run(EvolveConfig.load(None, settings), Home(folder / "home"), resume=False, quiet=True)
-    torch.set_num_threads(before)
     return folder / "home", records
 
 
@@ -122,7 +60,7 @@ def test_an_evolution_may_begin_with_an_adapter(evolved):
     adapter = home / "generations" / "001" / "train" / "adapter"
     given = {"run.model.name": f"embedded:{home.parent / 'tiny'}", "run.model.adapter": str(adapter)}
     short = {"generations": 1, "propose.tasks": 20, "learn.least": 1, "gated": False}
-    config = EvolveConfig.load(None, SETTINGS | given | short)
+    config = EvolveConfig.load(None, tiny_worlds.WEIGHTS | SETTINGS | given | short)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home.parent)
         record = run(config, Home(home.parent / "again"), resume=False, quiet=True)[0]

@@ -119,6 +119,13 @@ def test_the_word_by_a_measured_agreement():
         Word.of({"judge": "rule"})
 
 
+def test_who_passes_all_that_is_wrong_teaches_nothing_also_before_anything_was_right():
+    word = Word.of(agreement("rule", cases(*[(True, False)] * 20)).as_dict())
+    assert silent(ended(verdict=verdict(**RULE)), word) == WORTHLESS
+    strict = Word.of(agreement("rule", cases(*[(False, False)] * 20)).as_dict())
+    assert strict.reward(verdict(True, **RULE)) == 1.0
+
+
 def test_a_verifier_that_drifts_weighs_less_than_its_noise():
     """Right 60 times, then wrong every third time of 24: J of late is 1/3, over all 1 - 8/42. What is left beside the
     correction is the one by the other, 7/17."""

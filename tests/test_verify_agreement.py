@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-from judged import Says, attempt, verdict
 from lamarck.agent.verifiers.agreement import (
     Case,
     Share,
@@ -19,6 +18,8 @@ from lamarck.agent.verifiers.verifier import says_something, unjudged
 from lamarck.errors import ConfigError
 from lamarck.evals import metrics
 from lamarck.training.rewards.named import parts, summed
+
+from judged import Says, attempt, verdict
 
 
 def cases(*groups):
@@ -84,6 +85,10 @@ def test_little_evidence_concludes_nothing():
     assert few.weight == 1.0 and "too little is known" in few.why
     alike = agreement("v", cases((50, True, True, 1.0)))
     assert (alike.youden, alike.weight) == (None, 1.0) and reward_settings(alike) is None
+    # Of 40 wrong ones it passed 30: whatever it would say of right ones, its J is 1/4 at most.
+    lenient = agreement("v", cases((30, True, False, 1.0), (10, False, False, 1.0)))
+    assert (lenient.youden, lenient.weight) == (None, 0.25) and "0.25 at most" in lenient.why
+    assert agreement("v", cases((40, True, False, 1.0))).weight == 0.0
     nothing = agreement("v", [])
     assert (nothing.n, nothing.accuracy.value, nothing.brier, nothing.ece, nothing.bins) == (0, None, None, None, ())
     json.dumps(nothing.as_dict(), allow_nan=False)

@@ -133,7 +133,7 @@ def agreement(
     wrong_ones, right_ones = _errors(found)
     youden, low, high = _youden(wrong_ones, right_ones)
     drift = _drift(found, recent, least)
-    weight, why = _weight(len(found), least, youden, drift)
+    weight, why = _weight(wrong_ones, right_ones, youden, drift, least=least)
     table = _bins(found, bins)
     squares = [(case.confidence - hit) ** 2 for case, hit in zip(found, right, strict=True)]
     return Agreement(
@@ -217,16 +217,22 @@ def _drift(cases: Sequence[Case], recent: int, least: int) -> Drift | None:
     return Drift(now, past, change, low, high, worse=high < 0.0, youden=_youden(*_errors(new))[0])
 
 
-def _weight(n: int, least: int, youden: float | None, drift: Drift | None) -> tuple[float, str]:
+def _weight(wrong: Share, right: Share, youden: float | None, drift: Drift | None, *, least: int) -> tuple[float, str]:
     """Return what a verifier's word is worth, and why.
 
     A policy learns from a noisy verifier if and only if J > 0, and collapses below (RLVeR, PMLR v306); J is also the
-    factor by which the noise shrinks the signal, so it is the weight.
+    factor by which the noise shrinks the signal, so it is the weight. Where all attempts were wrong, or all right, J is
+    at most 1 less the one error rate that is known: who passes all that is wrong has no say.
     """
-    if n < least:
+    n = wrong.n + right.n
+    if n < max(1, least):
         return 1.0, f"too little is known: {n} verdicts with known truth, and {least} are needed"
     if youden is None:
-        return 1.0, "the truth was the same every time, so nothing can be told apart"
+        kind, most = ("wrong", 1.0 - wrong.count / wrong.n) if wrong.n else ("right", 1.0 - right.count / right.n)
+        return (
+            most,
+            f"all attempts were {kind}, so J is not known, and {most:.2f} at most: its word counts by that much",
+        )
     if drift is not None and drift.worse:
         now = max(0.0, drift.youden if drift.youden is not None else 0.0)
         change = f"it drifts: accuracy {drift.recent.value:.0%} lately, {drift.past.value:.0%} before"
