@@ -21,7 +21,8 @@ class LearnConfig(Section):
     """Credit what was recalled, distil what was lived through."""
     by: Literal["environment", "verdict"] = "environment"
     """Whose word counts for memory, training and the choice of tasks: the environment's, or that of the verifier
-    `run.verify.by`, corrected for how it errs where the truth is known. `run.verify.withhold` needs `verdict`."""
+    `run.verify.by`. Where the truth is known, rewards are corrected for how it errs; memory and imitation read passed
+    or not, and nothing where its word has no weight. `run.verify.withhold` needs `verdict`."""
     chain: int = Field(default=1, gt=0)
     """Play a generation's tasks in chains of so many similar ones, link by link: what memory learned from one link is
     recalled in the next (SAGE). 1 plays all at once and learns at the end."""
