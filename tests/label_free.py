@@ -9,6 +9,7 @@ import random
 from dataclasses import dataclass
 
 import pytest
+import tiny_model
 import torch
 from lamarck.agent.proposers.making import Made, Making
 from lamarck.agent.verifiers.answers import final_answer
@@ -28,7 +29,7 @@ from lamarck.rundir import RunDirectory
 from tokenizers import Regex, Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Sequence, Split, WhitespaceSplit
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 LARGEST = 18
 WORDS = (
@@ -84,21 +85,8 @@ def tokenizer(words=WORDS):
 
 
 def network(size, seed, hidden=48, layers=2):
-    """Return an untrained transformer."""
-    torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=size,
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=4,
-        max_position_embeddings=512,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=None,
-    )
-    return LlamaForCausalLM(config)
+    """Return an untrained transformer of so many words."""
+    return tiny_model.model(seed, hidden, layers, words=size, room=512)
 
 
 def pretrain(net, words, texts, steps, rate=4e-3, batch=48):

@@ -17,17 +17,17 @@ def tokenizer():
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
 
 
-def model(seed=0, hidden=32, layers=2):
+def model(seed=0, hidden=32, layers=2, words=None, room=128):
     """Return an untrained model, the same for the same seed."""
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(WORDS),
+        vocab_size=words or len(WORDS),
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=4,
-        max_position_embeddings=128,
+        max_position_embeddings=room,
         pad_token_id=0,
         eos_token_id=1,
         bos_token_id=None,
