@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from judged import verdict
+from judgements import verdict
 from lamarck.agent.checkpoints import open_checkpoints
 from lamarck.agent.hooks import Hooks, Judged
 from lamarck.agent.hosting import LocalPool

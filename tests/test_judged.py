@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from judgements import attempt, verdict
 from lamarck.agent.verifiers.agreement import Case, agreement
 from lamarck.agent.verifiers.records import Record, Verdicts
 from lamarck.agent.verifiers.verifier import unjudged
@@ -19,8 +20,6 @@ from lamarck.training.rewards.named import parts, summed
 from lamarck.training.sources import load_sources
 from stored import attempt as stored
 from stored import store
-
-from judged import attempt, verdict
 
 RULE = {"judge": "rule"}
 

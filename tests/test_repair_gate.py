@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from gated import ACTED, JUDGED, Overseer, play, walker
-from judged import Says, attempt, verdict
+from judgements import Says, attempt, verdict
 from lamarck.agent.verifiers.first_error import beginning, bisect_error, first_error
 from lamarck.agent.verifiers.repairing import gate, repair_cost, wants_repair
 from lamarck.agent.verifiers.verifier import unjudged

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from judged import Guest, Says, attempt, verdict
+from judgements import Guest, Says, attempt, verdict
 from lamarck.agent.hooks import Shared
 from lamarck.agent.verifiers.answers import final_answer
 from lamarck.agent.verifiers.arithmetic import calculator, equations, shown, value_of
@@ -55,7 +55,7 @@ async def test_rules_by_hand():
     each = await RuleVerifier(checks=[{"each": "="}]).verify(attempt("a", "b", said=("1 = 1", "so")))
     assert (each.score, each.step_scores) == (0.5, (1.0, -1.0))
     assert not says_something(await RuleVerifier(checks=[{"each": "="}]).verify(attempt()))
-    own = RuleVerifier(checks=[{"call": "judged:short"}])
+    own = RuleVerifier(checks=[{"call": "judgements:short"}])
     assert (await own.verify(attempt("a"))).passed
     assert (await own.verify(attempt("a", "b", "c"))).critique == "It is too long."
     stopped = await RuleVerifier(checks=[{"stop": "terminated"}, {"final": "end"}, {"did": "b"}]).verify(attempt("a"))
@@ -71,7 +71,7 @@ async def test_rules_by_hand():
         ([{"answer": "("}], "no regular expression"),
         ([{"max_steps": "3"}], "is no number"),
         ([{"answer": "x", "weight": 0}], "no positive number"),
-        ([{"call": "judged:nothing"}], "has no nothing"),
+        ([{"call": "judgements:nothing"}], "has no nothing"),
         ([{"call": "no_such_module:x"}], "cannot import"),
     ],
 )
@@ -81,8 +81,8 @@ def test_rules_that_are_none_are_refused_in_one_line(checks, message):
 
 
 async def test_a_rule_that_breaks_is_no_verdict():
-    with pytest.raises(ConfigError, match="judged:broken failed at trajectory t"):
-        await RuleVerifier(checks=[{"call": "judged:broken"}]).verify(attempt("a"))
+    with pytest.raises(ConfigError, match="judgements:broken failed at trajectory t"):
+        await RuleVerifier(checks=[{"call": "judgements:broken"}]).verify(attempt("a"))
 
 
 def test_computing_again():
@@ -169,7 +169,7 @@ async def test_votes_by_hand():
 
 
 async def test_a_vote_is_put_together_from_its_members():
-    members = [{"by": "recompute"}, {"by": "judged:Guest", "options": {"generous": True}, "weight": 0.5}]
+    members = [{"by": "recompute"}, {"by": "judgements:Guest", "options": {"generous": True}, "weight": 0.5}]
     vote = load_verifier("vote", {"members": members}, Parts())
     said = await vote.verify(attempt(None, "5", goal="2 and 3", said=("2 + 3 = 6", "")))
     # Against: 0.95; for: 0.5 of 1.
@@ -236,11 +236,11 @@ def test_borda_votes():
 
 def test_verifiers_by_name():
     assert set(verifier_names()) >= {"environment", "rule", "code", "recompute", "judge", "vote", "consistency"}
-    assert isinstance(load_verifier("judged:Guest", {"generous": True}, Parts()), Guest)
+    assert isinstance(load_verifier("judgements:Guest", {"generous": True}, Parts()), Guest)
     for name, options, message in (
         ("jugde", {}, "there is no verifier 'jugde'; there are: certainty, code"),
-        ("judged:Nobody", {}, "has no Nobody"),
-        ("judged:Silent", {}, "has no verify and name"),
+        ("judgements:Nobody", {}, "has no Nobody"),
+        ("judgements:Silent", {}, "has no verify and name"),
         ("recompute", {"trce": True}, "has no option trce; it takes: trace, tolerance"),
         ("recompute", {"tolerance": "much"}, "does not take these options"),
         ("judge", {}, "no model"),

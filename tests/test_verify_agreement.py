@@ -4,6 +4,7 @@ import json
 import math
 
 import pytest
+from judgements import Says, attempt, verdict
 from lamarck.agent.verifiers.agreement import (
     Case,
     Share,
@@ -18,8 +19,6 @@ from lamarck.agent.verifiers.verifier import says_something, unjudged
 from lamarck.errors import ConfigError
 from lamarck.evals import metrics
 from lamarck.training.rewards.named import parts, summed
-
-from judged import Says, attempt, verdict
 
 
 def cases(*groups):

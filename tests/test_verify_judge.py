@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from judged import attempt
+from judgements import attempt
 from lamarck.agent.hooks import Shared
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.agent.verifiers.blinded import blinded

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from canaries import ENDING, INFO, MARKS, REWARD, TRUTH, MarkedWalks
 from gated import Overseer, walker
-from judged import verdict
+from judgements import verdict
 from lamarck.agent.checkpoints import open_checkpoints
 from lamarck.agent.distiller import LLMDistiller
 from lamarck.agent.hosting import LocalPool
