@@ -224,15 +224,23 @@ def switched_on(config: EvolveConfig) -> tuple[Any, ...]:
 def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     """Print what came of it."""
     from ..releases import Releases
+    from .evolving.tree import surest
     from .evolving.words import fitting
 
     with Releases.open(home.path) as releases:
-        head = releases.head()
+        head, most = releases.head(), surest(records, releases.tree())
     if as_json:
         plain = [one.model_dump(mode="json") for one in records]
-        print_json({"home": str(home.path), "head": head.id if head is not None else None, "generations": plain})
+        known = {"head": head.id if head is not None else None, "surest": most.id if most is not None else None}
+        print_json({"home": str(home.path), **known, "generations": plain})
         return
     out = console()
     out.print(fitting(records, out))
     if head is not None:
         out.print(f"In force: {head.id[:12]}. Play it with: lamarck run --release {home.path}", markup=False)
+    if most is not None and head is not None and most.id != head.id:
+        out.print(
+            f"By its own held-out games {most.id[:12]} promises most ({most.successes} of {most.evaluations}); "
+            f"the gate has not let it through. Try it with: lamarck run --release {home.path}@{most.id[:12]}",
+            markup=False,
+        )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from lamarck.agent.evolution.clade import Node, best, choose_parent, clades, lower_bound
+from lamarck.agent.evolution.generation import Generation
+from lamarck.cli.evolving.tree import nodes, surest
+from lamarck.core import Release
 from scipy.stats import beta
 
 TREE = [
@@ -88,3 +92,16 @@ def test_clades_find_what_scores_miss():
     wins, losses = sum(one > other for one, other in pairs), sum(one < other for one, other in pairs)
     assert wins >= 2 * losses
     assert sum(one - other for one, other in pairs) / 40 > 0.05
+
+
+def test_the_surest_release_is_one_that_was_judged():
+    games = {"incumbent": {"games": 24, "solved": 3}, "candidate": {"games": 24, "solved": 10}}
+    record = Generation(number=1, parent="a", head="a", candidate="b", figures={"gate": games})
+    tree = [SimpleNamespace(release=Release(id=name, parent=None, base_model="m")) for name in ("a", "b", "c")]
+    assert {node.id: (node.successes, node.failures) for node in nodes([record], tree)} == {
+        "a": (3, 21),
+        "b": (10, 14),
+        "c": (0, 0),
+    }
+    assert surest([record], tree).id == "b"
+    assert surest([], tree) is None

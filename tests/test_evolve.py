@@ -122,6 +122,7 @@ def test_json_says_what_came_of_it(whole, capsys):
     show(Home(whole[0]), Home(whole[0]).kept(), as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert found["head"] == found["generations"][0]["head"]
+    assert found["surest"] in {found["head"], *(one["candidate"] for one in found["generations"])}
     assert [one["number"] for one in found["generations"]] == [1, 2]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...agent.evolution.clade import Node, choose_parent
+from ...agent.evolution.clade import choose_parent
 from ...agent.evolution.generation import Figures, Generation, Ruling
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError
@@ -20,6 +20,7 @@ from .home import Home
 from .proposing import Proposing
 from .remembering import Learning
 from .training import Training
+from .tree import nodes
 from .verifying import Verifying
 
 
@@ -57,7 +58,8 @@ class Evolving:
             if last.decision in ("not_yet", "ungated") and last.candidate is not None:
                 return last.candidate, head.id
         if self._config.grow == "clade":
-            return choose_parent(self._nodes(), seed=f"{self._config.run.collect.seed}/{number}"), head.id
+            seed = f"{self._config.run.collect.seed}/{number}"
+            return choose_parent(nodes(records, self._releases.tree()), seed=seed), head.id
         return head.id, head.id
 
     async def propose(self, now: Generation) -> Figures:
@@ -136,17 +138,3 @@ class Evolving:
         if known is None and not holds_items(folder / FILE):
             return None
         return folder if memory_id(folder / FILE) != known else None
-
-    def _nodes(self) -> list[Node]:
-        """Return the tree of releases with the held-out games that each was judged by."""
-        outcomes: dict[str, tuple[int, int]] = {}
-        for one in self._home.kept():
-            for ident, side in ((one.head, "incumbent"), (one.candidate, "candidate")):
-                found = one.figures.get("gate", {}).get(side)
-                if ident is not None and isinstance(found, dict):
-                    games, solved = int(found["games"]), int(found["solved"])  # type: ignore[arg-type]
-                    outcomes[ident] = (solved, games - solved)
-        return [
-            Node(node.release.id, node.release.parent, *outcomes.get(node.release.id, (0, 0)))
-            for node in self._releases.tree()
-        ]

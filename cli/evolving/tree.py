@@ -1,0 +1,28 @@
+"""The tree of releases with the held-out games that each was judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ...agent.evolution.clade import Node, best
+from ...agent.evolution.generation import Generation
+from ...release_tree import Node as Branch
+
+
+def nodes(records: Sequence[Generation], tree: Iterable[Branch]) -> list[Node]:
+    """Return every release with its held-out outcomes; none where no gate has looked at it."""
+    outcomes: dict[str, tuple[int, int]] = {}
+    for one in records:
+        gated: dict[str, Any] = one.figures.get("gate", {})
+        for ident, side in ((one.head, "incumbent"), (one.candidate, "candidate")):
+            if ident is not None and isinstance(gated.get(side), dict):
+                games, solved = int(gated[side]["games"]), int(gated[side]["solved"])
+                outcomes[ident] = (solved, games - solved)
+    return [Node(node.release.id, node.release.parent, *outcomes.get(node.release.id, (0, 0))) for node in tree]
+
+
+def surest(records: Sequence[Generation], tree: Iterable[Branch]) -> Node | None:
+    """Return the release whose own held-out games promise most (see `best`), None where none was judged."""
+    judged = {node.id: node for node in nodes(records, tree) if node.evaluations}
+    return judged[best(list(judged.values()))] if judged else None
