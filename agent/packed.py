@@ -66,7 +66,7 @@ class PackedScorer:
         prefix = self._prefix(session)
         if tokens and prefix.tokens == list(tokens):
             return self._keep(session, prefix), len(tokens)
-        logits, same = self._forward(prefix, tokens)
+        logits, same = self._forward(prefix, tokens, build_trie([]), [])
         prefix.logits = logits[-1]
         return self._keep(session, prefix), same
 
@@ -115,9 +115,7 @@ class PackedScorer:
         found = self._prefixes.pop(session, None) if session is not None else None
         return found if found is not None else Prefix(cache=DynamicCache(config=self.model.config))
 
-    def _forward(
-        self, prefix: Prefix, tokens: Sequence[int], trie: Trie | None = None, inner: Sequence[int] = ()
-    ) -> tuple[Tensor, int]:
+    def _forward(self, prefix: Prefix, tokens: Sequence[int], trie: Trie, inner: Sequence[int]) -> tuple[Tensor, int]:
         """Bring what is new of a prompt, and the nodes of a trie that have children, through the model in one row.
 
         A pass costs the reading of all weights before it costs anything for a token, so one is better than two.
@@ -132,11 +130,10 @@ class PackedScorer:
         same = min(_common(prefix.tokens, tokens), len(tokens) - 1)
         _crop(prefix.cache, len(prefix.tokens), same)
         end, count = len(tokens), len(inner)
-        row = [*tokens[same:], *(trie.tokens[node - 1] for node in inner)] if trie is not None else [*tokens[same:]]
-        positions = list(range(same, end))
+        row = [*tokens[same:], *(trie.tokens[node - 1] for node in inner)]
+        positions = [*range(same, end), *(end + trie.depths[node] - 1 for node in inner)]
         mask = None
-        if trie is not None and inner:
-            positions += [end + trie.depths[node] - 1 for node in inner]
+        if inner:
             seen = torch.ones((len(row), end + count), dtype=torch.bool).tril(same)
             seen[end - same :, end:] = False
             column = {node: end + number for number, node in enumerate(inner)}

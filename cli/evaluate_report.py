@@ -139,7 +139,8 @@ class Report:
         picked = {"picked": self.picked.as_dict()} if self.picked else {}
         picked = {"picked": {"error": self.not_picked}} if self.not_picked else picked
         again = {"again": self.again} if self.again else {}
-        told = {"truth": "withheld", "accepted": asdict(self.accepted)} if self.accepted is not None else {}
+        accepted = self.accepted
+        told = {"truth": "withheld", "accepted": asdict(accepted)} if accepted is not None else {}
         return {
             **self.facts(),
             "all": _both(self.total, self.figures),

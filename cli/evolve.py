@@ -241,6 +241,6 @@ def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     if most is not None and head is not None and most.id != head.id:
         out.print(
             f"By its own held-out games {most.id[:12]} promises most ({most.successes} of {most.evaluations}); "
-            f"the gate has not let it through. Try it with: lamarck run --release {home.path}@{most.id[:12]}",
+            f"it is not in force. Try it with: lamarck run --release {home.path}@{most.id[:12]}",
             markup=False,
         )

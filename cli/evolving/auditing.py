@@ -18,6 +18,7 @@ from ..verify import judge, label_of
 from ..wire_verify import judging_tools
 from .home import Home
 from .playing import PLAYED
+from .tree import judged_before
 
 
 class Auditing:
@@ -47,8 +48,7 @@ class Auditing:
         sides = {"incumbent": now.head, "candidate": now.candidate}
         found = {name: {one.name: one for one in self._runs(ident, games)} for name, ident in sides.items()}
         both = sorted(set.intersection(*(set(runs) for runs in found.values())))
-        before = [one for one in self._home.kept() if one.number < now.number and "gate" in one.figures]
-        known = {ident for one in before for ident in (one.head, one.candidate)}
+        known = judged_before(self._home.kept(), now.number)
         return {
             name: await self._counted([runs[one] for one in both], told=sides[name] in known)
             for name, runs in found.items()

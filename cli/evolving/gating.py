@@ -32,6 +32,7 @@ from .collecting import COLLECT
 from .home import Home, write
 from .playing import PLAYED, as_released, played
 from .probing import Probing
+from .tree import judged_before
 
 HELD_OUT = "held-out"
 REPORT = "gate.json"
@@ -142,8 +143,7 @@ class Gating:
 
     def _spent(self, now: Generation, sides: Mapping[str, Side]) -> Figures:
         """Return what these games took, without those of releases that an earlier gate has let play."""
-        before = [one for one in self._home.kept() if one.number < now.number and "gate" in one.figures]
-        counted = {ident for one in before for ident in (one.head, one.candidate)}
+        counted = judged_before(self._home.kept(), now.number)
         played = [side for ident, side in sides.items() if ident not in counted]
         used = sum((one.usage for side in played for sample in side.samples for one in sample.attempts), Usage())
         return {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)}
