@@ -114,8 +114,10 @@ class AlfworldTaskset:
             EnvironmentFailure: the task names no file inside the data folder.
         """
         relative = task.options.get("game")
-        path = (self.root / str(relative)).resolve()
-        if not isinstance(relative, str) or not path.is_relative_to(self.root.resolve()):
+        # By name, not by where links lead: a split is often a link to another disk.
+        root = Path(os.path.normpath(self.root))
+        path = Path(os.path.normpath(root / str(relative)))
+        if not isinstance(relative, str) or not path.is_relative_to(root):
             raise EnvironmentFailure(f"task {task.id} names no game inside the data folder.", kind="contract")
         return path
 

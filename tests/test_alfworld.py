@@ -177,6 +177,15 @@ def test_wrong_folders_and_splits_are_named(tmp_path, own, monkeypatch):
         taskset.tasks("train")
 
 
+def test_a_split_may_lie_on_another_disk(tmp_path, own):
+    split = tmp_path / "json_2.1.1" / "train"
+    elsewhere = split.rename(tmp_path / "elsewhere")
+    split.symlink_to(elsewhere)
+    taskset = AlfworldTaskset(data=str(tmp_path))
+    [task] = taskset.tasks("train")
+    assert taskset.game(task).walkthrough
+
+
 def test_old_wording_reads_its_own_way():
     grammar = SHARED / "logic" / "old_0.3" / "alfred.twl2"
     taskset = HouseholdTaskset(size="tiny")
