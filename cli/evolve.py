@@ -228,7 +228,8 @@ def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     from .evolving.words import fitting
 
     with Releases.open(home.path) as releases:
-        head, most = releases.head(), surest(records, releases.tree())
+        head = releases.head()
+        most = surest(records, releases.tree(), head.id if head is not None else None)
     if as_json:
         plain = [one.model_dump(mode="json") for one in records]
         known = {"head": head.id if head is not None else None, "surest": most.id if most is not None else None}

@@ -105,3 +105,10 @@ def test_the_surest_release_is_one_that_was_judged():
     }
     assert surest([record], tree).id == "b"
     assert surest([], tree) is None
+
+
+def test_of_equals_the_one_in_force_promises_most():
+    games = {"incumbent": {"games": 24, "solved": 10}, "candidate": {"games": 24, "solved": 10}}
+    record = Generation(number=1, parent="a", head="a", candidate="b", figures={"gate": games})
+    tree = [SimpleNamespace(release=Release(id=name, parent=None, base_model="m")) for name in ("a", "b")]
+    assert [surest([record], tree, head).id for head in ("a", "b")] == ["a", "b"]

@@ -28,7 +28,13 @@ def judged_before(records: Iterable[Generation], number: int) -> frozenset[str]:
     return frozenset(ident for one in gated for ident in (one.head, one.candidate) if ident is not None)
 
 
-def surest(records: Sequence[Generation], tree: Iterable[Branch]) -> Node | None:
-    """Return the release whose own held-out games promise most (see `best`), None where none was judged."""
+def surest(records: Sequence[Generation], tree: Iterable[Branch], head: str | None = None) -> Node | None:
+    """Return the release whose own held-out games promise most (see `best`), None where none was judged.
+
+    Of several that promise as much, `head` is it if it is one of them.
+    """
     judged = {node.id: node for node in nodes(records, tree) if node.evaluations}
-    return judged[best(list(judged.values()))] if judged else None
+    if not judged:
+        return None
+    most, ours = judged[best(list(judged.values()))], judged.get(head or "")
+    return ours if ours and (ours.successes, ours.failures) == (most.successes, most.failures) else most
