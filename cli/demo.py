@@ -72,7 +72,7 @@ def demo(
     base = begun if begun is not None else EvolveConfig.load(None, settings)
     configs = {name: base.model_copy(update={"learn": base.learn.model_copy(update=_may(name))}) for name in named}
     for name, home in homes.items():
-        check(configs[name])
+        check(configs[name], "--arms memory")
         if home.exists() and not resume:
             raise ConfigError(f"{home.path} already holds an evolution.", hint="Add --resume, or another --out.")
     began = time.monotonic()

@@ -80,8 +80,12 @@ def evolve(
     show(home, records, as_json)
 
 
-def check(config: EvolveConfig) -> None:
+def check(config: EvolveConfig, without_weights: str = "--no-weights") -> None:
     """Refuse settings that cannot go together, before anything is written.
+
+    Args:
+        config: the settings.
+        without_weights: what the command calls an evolution that trains none.
 
     Raises:
         ConfigError: they cannot.
@@ -99,7 +103,7 @@ def check(config: EvolveConfig) -> None:
     if config.learn.weights and not run.model.name.startswith(("embedded", "vllm:")):
         raise ConfigError(
             f"the weights of {run.model.name} cannot be trained here.",
-            hint="Add --no-weights, or take --model embedded, embedded:FOLDER or vllm:FOLDER.",
+            hint=f"Add {without_weights}, or take --model embedded, embedded:FOLDER or vllm:FOLDER.",
         )
     if run.tools.make and not config.learn.memory:
         raise ConfigError(

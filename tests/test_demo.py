@@ -93,3 +93,8 @@ def test_there_has_to_be_a_demo_to_resume(tmp_path):
 def test_unknown_arms_are_named():
     assert "--arms names no arm at all; there are" in complaint("demo", "--arms", ",")
     assert "no arm luck; there are: memory, weights, both" in complaint("demo", "--arms", "luck")
+
+
+def test_a_model_that_cannot_be_trained_is_told_how_it_could_take_part(tmp_path):
+    assert "Add --arms memory," in complaint("demo", "--model", "follower", "--out", tmp_path / "none")
+    assert not (tmp_path / "none").exists()
