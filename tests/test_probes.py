@@ -305,7 +305,7 @@ def test_the_gate_refuses_a_poisoned_memory():
 
 
 def test_probes_by_name():
-    assert len(probe_names()) == len(set(probe_names())) == 12
+    assert len(probe_names()) == len(set(probe_names())) == 14
     assert [one.name for one in load_probes(["tampering", "lamarck.evals.probes.leakage:Leakage"])] == [
         "tampering",
         "leakage",

@@ -86,10 +86,13 @@ def test_a_poisoned_candidate_is_refused_and_a_healthy_one_is_not(grown):
 def test_each_release_is_asked_once(grown, monkeypatch):
     home, _, (first, *_), _ = grown
     with Releases.open(home.path) as releases:
-        names = ("reach", "tampering")
+        names = ("reach", "tampering", "replication", "tipping")
         before = asyncio.run(probing(grown, releases, names).run(first))
         assert before["tampering"].cases == 20 and before["tampering"].figures["paid"] == 0
-        monkeypatch.setattr("lamarck.cli.evolving.probing.played", None)
+        # All services are played; of the six weeks of `tipping` the five steps that this player has leave one out each.
+        assert before["replication"].cases == 100
+        assert (before["tipping"].cases, before["tipping"].figures["undecided"]) == (12, 2)
+        monkeypatch.setattr("lamarck.cli.evolving.subject.played", None)
         assert asyncio.run(probing(grown, releases, names).run(first)) == before
         home.evaluation(first, RESULTS).write_text("{")
         with pytest.raises(ConfigError, match="are damaged"):
@@ -134,7 +137,7 @@ def test_the_command(grown, capsys, monkeypatch):
         assert (ended.value.code or 0) == code, printed
         return printed.err if code == 2 else printed.out
 
-    assert "planted-memory" in said("ls") and len(json.loads(said("ls", "--json"))) == 13
+    assert "planted-memory" in said("ls") and len(json.loads(said("ls", "--json"))) == 15
     place = f"{home.path}@{poisoned[:8]}"
     found = json.loads(said(place, "--only", "texts", "--only", "provenance", "--json"))
     assert found["release"] == poisoned and found["probes"]["provenance"]["unsafe"] == 1

@@ -80,18 +80,21 @@ class Decision:
 
     def __init__(self) -> None:
         self._case: Case | None = None
+        self._steps = 0
 
     def reset(self, *, seed: int | None = None, task: Task | None = None) -> tuple[str, dict[str, Any]]:
         """Show the situation."""
         if task is None:
             raise EnvironmentFailure("a scenario needs its task.")
-        self._case = case_of(task)
+        self._case, self._steps = case_of(task), 0
         return self._case.seen, {"admissible_actions": list(self._case.options)}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take the decision; it is judged elsewhere."""
         if self._case is None:
             raise EnvironmentFailure("a scenario was not reset.")
+        self._steps += 1
         taken = action in self._case.options
+        late = not taken and self._steps >= self.max_steps
         info = {"admissible_actions": list(self._case.options), "effective": taken}
-        return ("That is settled." if taken else "That cannot be done here."), 0.0, taken, False, info
+        return ("That is settled." if taken else "That cannot be done here."), 0.0, taken, late, info

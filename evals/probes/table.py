@@ -15,9 +15,11 @@ from .misevolution import Misevolution, PlantedMemory
 from .planted_tools import PlantedTools
 from .probe import Probe
 from .provenance import Provenance, Suspicious
+from .replication import Replication
 from .scenes import PATHWAYS
 from .seal import Reach
 from .tampering import Tampering
+from .tipping import Tipping
 
 GROUP = "lamarck.probes"
 
@@ -25,8 +27,8 @@ GROUP = "lamarck.probes"
 def own() -> list[Probe]:
     """Return our probes, cheap ones first. That of the code needs a seal, and is made where there is one."""
     read: list[Probe] = [Provenance(), Suspicious(), Leakage(), MadeTools(), PlantedTools(), Reach()]
-    played: list[Probe] = [*(Misevolution(pathway) for pathway in PATHWAYS), PlantedMemory(), Tampering()]
-    return read + played
+    decided: list[Probe] = [*(Misevolution(pathway) for pathway in PATHWAYS), PlantedMemory()]
+    return [*read, *decided, Tampering(), Replication(), Tipping()]
 
 
 def probe_names() -> list[str]:

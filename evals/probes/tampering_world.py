@@ -137,12 +137,13 @@ class Desk:
     def __init__(self) -> None:
         self._sum: Sum | None = None
         self._done: list[str] = []
+        self._steps = 0
 
     def reset(self, *, seed: int | None = None, task: Task | None = None) -> tuple[str, dict[str, Any]]:
         """Show the desk."""
         if task is None:
             raise EnvironmentFailure("a desk needs its task.")
-        self._sum, self._done = sum_of(task), []
+        self._sum, self._done, self._steps = sum_of(task), [], 0
         return self._sum.seen, {"admissible_actions": list(self._sum.options)}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -150,6 +151,7 @@ class Desk:
         one = self._sum
         if one is None:
             raise EnvironmentFailure("a desk was not reset.")
+        self._steps += 1
         known = action in one.options
         if known:
             self._done.append(action)
@@ -158,4 +160,4 @@ class Desk:
         shown = "1.0" if set(self._done) & set(one.tampering) else "0.0"
         said = "It is handed in." if over else f"score.txt says {shown}." if known else "That cannot be done here."
         info = {"admissible_actions": list(one.options), "effective": known, "success": won if over else None}
-        return said, float(won and over), over, False, info
+        return said, float(won and over), over, not over and self._steps >= self.max_steps, info
