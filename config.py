@@ -94,11 +94,19 @@ class SolverConfig(Section):
     """Money per episode in US dollars."""
 
 
+Allocate = Literal["uniform", "blend"]
+
+
 class CollectConfig(Section):
     """How episodes are collected."""
 
     samples: int = Field(default=1, gt=0)
     """Independent attempts at each task; they form a group."""
+    allocate: Allocate = "uniform"
+    """Every task gets as many samples; or `blend` (Blend-ASC): of samples x tasks in all, the next ones go to the
+    questions whose most frequent answer is least certain."""
+    clear: float = Field(default=0.95, gt=0.5, le=1.0)
+    """With `blend`, a question gets no more samples once its most frequent answer is this certain; 1 spends all."""
     pick: Literal["none", "certainty", "likelihood", "majority"] = "none"
     """How a report picks one sample of each task without looking at the outcome: by how sure the model was of each
     token, by how likely the tokens it drew were, or by the most frequent answer."""
@@ -117,16 +125,25 @@ class CollectConfig(Section):
 class RepairConfig(Section):
     """What happens after a failed attempt."""
 
-    by: Literal["none", "reflexion", "verifier"] = "none"
+    by: Literal["none", "reflexion", "verifier", "deepening"] = "none"
     """Leave it; or let the model write down what went wrong and try the same task again (Shinn et al. 2023), where
     whether an attempt failed is said by the environment, so the outcome is seen between trials; or try again with the
-    critique of the verifier (`verify.by`) where its verdict asks for it (`verify.gate`)."""
+    critique of the verifier (`verify.by`) where its verdict asks for it (`verify.gate`); or let each trial take twice
+    as much as the one before (`deepening`), told to check again, until the verifier accepts (Chen et al. 2025)."""
     trials: int = Field(default=3, ge=1)
     """Trials at one task at most, the first one counted."""
     keep: int = Field(default=3, ge=1)
     """This many latest reflections stand in the prompt."""
     max_tokens: int = Field(default=512, gt=0)
     """Longest reflection in tokens."""
+    first_budget: int = Field(default=8, gt=0)
+    """B0 of `deepening`: trial k may take B0 * 2^k, k from 0 on."""
+    budget_in: Literal["steps", "tokens"] = "steps"
+    """What these budgets count: steps, or tokens that the model writes."""
+
+
+BY_VERDICT = frozenset({"verifier", "deepening"})
+"""Ways to repair that go by a verifier's word."""
 
 
 class RunConfig(Tree):

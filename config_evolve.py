@@ -49,6 +49,10 @@ class HeldOutConfig(Section):
     """Use the first so many tasks of it; None takes all."""
     chunk: int = Field(default=20, gt=0)
     """Tasks that are played before the gate is asked; it stops asking once it has decided."""
+    audit: bool = True
+    """With `learn.by = "verdict"`: ask the verifier about these games as well, to see whether it pays for the wrong
+    thing. That costs the judging of every game, once for each release. Off, nothing is judged here, and the alarm for a
+    verifier that accepts what is wrong cannot ring."""
     others: tuple[TasksetConfig, ...] = ()
     """Other environments that must not be forgotten."""
 

@@ -21,6 +21,11 @@ class SamplesConfig(Section):
     """Only attempts at tasks of these splits; attempts at others are left out and counted. Empty takes every split."""
     tasks: tuple[str, ...] = ()
     """Only attempts at these task ids; all if empty."""
+    roles: tuple[Literal["solver", "proposer", "verifier"], ...] = Field(default=("solver",), min_length=1)
+    """Only attempts in which the model played one of these parts; those of others are left out and counted. An
+    evolution stores what a model was asked as proposer or judge apart (`roles/` of each generation), with rewards of
+    its own and in groups of its own, and hands it to training as far as this names it; so sft and grpo train the parts
+    of one model at once."""
     strip_recalled: bool = False
     """Take what was recalled from memory out of the prompts, so that the weights learn to do without it."""
     max_tokens: int = Field(default=2048, gt=1)
@@ -131,8 +136,9 @@ class GRPOSettings(Section):
     """Keyword arguments of the estimator, for example gamma."""
     rewards: dict[str, float] = Field(default_factory=lambda: {"environment": 1.0})
     """Reward functions by name with their weights; their sum is the reward. Those that speak of steps (environment,
-    invalid_actions, format, process, progress) are given to the step, the others (outcome, length, verifier,
-    verifier_backward, verifier_forward, tool_use, tool_calls, par, and your own as module:name) to the last one."""
+    invalid_actions, format, process, progress, repair_cost) are given to the step, the others (outcome, length,
+    verifier, verifier_backward, verifier_forward, tool_use, tool_calls, par, and your own as module:name) to the last
+    one."""
     reward_options: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     """Keyword arguments of the reward functions, by their name; `length` needs `most` and `buffer`, in tokens."""
     reward_bounds: tuple[float, float] | None = None

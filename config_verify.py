@@ -26,7 +26,8 @@ class GateSettings(Section):
     kappa: float = Field(default=5.0, gt=0.0)
     """Steepness of the soft gate, sigmoid(kappa * (tau_c - confidence))."""
     cost: float = Field(default=0.05, ge=0.0)
-    """C_repair: what a repair costs in reward where the gate is fully open."""
+    """C_repair: what a repair costs in reward where the gate is fully open. It is kept with the attempt that the repair
+    led to; training takes it off where `grpo.rewards` names `repair_cost`."""
     fork: bool = True
     """Go on from just before the first step at fault, where the environment takes snapshots; else start again."""
 
@@ -59,5 +60,8 @@ class VerifyConfig(Section):
     They are kept apart, for evaluation."""
     hide_end: bool = True
     """Show a verifier no last observation where the world ended the episode: many worlds say there how it went."""
+    record: bool = False
+    """Keep what models are asked as judges and what they answer, in `judgements.jsonl` beside the run, to train on it.
+    An evolution sets this where `train.samples.roles` names the verifier."""
     gate: GateSettings = GateSettings()
     trust: TrustSettings = TrustSettings()

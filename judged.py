@@ -22,6 +22,24 @@ FAINT = 0.25
 of a coin, whose measured J is above 0 every second time, as much as it likes. Our own choice."""
 
 
+def youden(accepts_wrong: float, rejects_right: float) -> float:
+    """Return J = 1 - rho_0 - rho_1: at 0 a verifier says nothing, below it the opposite of the truth."""
+    return 1.0 - accepts_wrong - rejects_right
+
+
+def corrected(reward: float, accepts_wrong: float, rejects_right: float) -> float:
+    """Return (r - rho_0) / (1 - rho_0 - rho_1): its mean is that of the true reward (Cai et al. 2025, backward).
+
+    Theirs is about yes and no; a reward in between is corrected in the same way.
+
+    Args:
+        reward: r, what a verifier gave, in [0, 1].
+        accepts_wrong: rho_0, the share of wrong attempts that it passes.
+        rejects_right: rho_1, the share of right attempts that it does not pass; both together are not 1.
+    """
+    return (reward - accepts_wrong) / youden(accepts_wrong, rejects_right)
+
+
 @dataclass(frozen=True)
 class Word:
     """What a verifier's word is worth.
@@ -68,32 +86,35 @@ class Word:
         try:
             weight, why, n = float(entry["weight"]), str(entry["why"]), int(entry["n"])
             wrong, right = entry["accepts_wrong"]["value"], entry["rejects_right"]["value"]
-            youden = entry["youden"]
+            informed = entry["youden"]
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"an agreement of a verifier is damaged: {error!r}.") from error
         # `agreement` gives the weight 1 until there are enough verdicts: then the rates are not to be relied on either.
-        known = n > 0 and youden is not None and wrong is not None and right is not None and weight != 1.0
+        known = n > 0 and informed is not None and wrong is not None and right is not None and weight != 1.0
         if not known:
             return cls(weight=weight, least=least, why=why)
-        left = min(1.0, weight / youden) if youden > 0.0 else 0.0
+        left = min(1.0, weight / informed) if informed > 0.0 else 0.0
         return cls(float(wrong), float(right), weight=left, least=least, why=why)
 
     @property
     def youden(self) -> float:
         """1 - rho_0 - rho_1; 1 where the noise is not known."""
-        return 1.0 - (self.accepts_wrong or 0.0) - (self.rejects_right or 0.0)
+        return youden(*self._rates)
 
     def reward(self, verdict: Verdict) -> float:
         """Return what an attempt got by a verdict that says something.
 
-        The score is corrected to (score - rho_0) / (1 - rho_0 - rho_1), whose mean is that of the true reward (Cai et
-        al. 2025, backward; theirs is about yes and no, and a score in between is corrected in the same way). The less
-        the word counts beside that, the nearer it is drawn to 1/2, which prefers nothing. So it is as well where J is
-        below `FAINT`, by (J / `FAINT`) squared: pass and failure are never more than 1 / `FAINT` apart, and the less so
-        the nearer J is to 0, where a word says nothing.
+        The score is corrected (see `corrected`). The less the word counts beside that, the nearer it is drawn to 1/2,
+        which prefers nothing. So it is as well where J is below `FAINT`, by (J / `FAINT`) squared: pass and failure are
+        never more than 1 / `FAINT` apart, and the less so the nearer J is to 0, where a word says nothing.
         """
-        corrected = (verdict.score - (self.accepts_wrong or 0.0)) / self.youden
-        return 0.5 + self.weight * min(1.0, (self.youden / FAINT) ** 2) * (corrected - 0.5)
+        counts = self.weight * min(1.0, (self.youden / FAINT) ** 2)
+        return 0.5 + counts * (corrected(verdict.score, *self._rates) - 0.5)
+
+    @property
+    def _rates(self) -> tuple[float, float]:
+        """rho_0 and rho_1, which are 0 where the noise is not known."""
+        return self.accepts_wrong or 0.0, self.rejects_right or 0.0
 
 
 PLAIN = Word()

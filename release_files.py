@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from pydantic import JsonValue, ValidationError
 
-from .config import ModelConfig, RepairConfig, RunConfig, SolverConfig
+from .config import BY_VERDICT, ModelConfig, RepairConfig, RunConfig, SolverConfig
 from .config_memory import MemoryConfig
 from .config_tools import SandboxConfig, ToolsConfig
 from .config_tree import Tree, place
@@ -45,6 +45,7 @@ OWN = FREE | {
     "sandbox.warm",
     "tools.approve",
     "tools.documents",
+    "verify.record",
     "verify.trust.agreement",
     "verify.withhold",
 }
@@ -89,7 +90,7 @@ class Player(Tree):
 
 
 def _inherited(config: RunConfig | Player, sections: set[str]) -> dict[str, Any]:
-    if config.repair.by != "verifier":
+    if config.repair.by not in BY_VERDICT:
         sections = sections - {"verify"}
     found = flatten(config.model_dump(mode="json", include=sections))
     return {key: value for key, value in found.items() if key not in OWN | PARTS}

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,17 +15,18 @@ import sqlalchemy as sa
 from .core import Release
 from .core_evolution import GateReport
 from .errors import ConfigError, StoreError, boundary
-from .locks import FileLock
 from .promotions import Promotion, Promotions, heads, licence
-from .release_files import RELEASE, Draft, Player, build, damage, memory_settings, read_release
+from .release_files import Draft, Player, build, damage, memory_settings
 from .release_memory import FILE, compare
+from .release_shelf import Shelf
 from .release_tree import Change, Node, grown
 from .rundir import flatten
 from .store import Store
 from .store_tables import RELEASES
 
-NEW = ".new-"
 BACK = re.compile(r"head(?:~(\d{1,6}))?")
+AMOUNTS = frozenset({"base_weights", "served_by", "tools.documents"})
+"""What stands in the settings of a release, and its player does not say."""
 
 
 class Releases:
@@ -43,6 +41,7 @@ class Releases:
         self.home = home
         self.store = store
         self.log = Promotions(store, clock)
+        self._shelf = Shelf(home)
         self._clock = clock
 
     @classmethod
@@ -80,7 +79,7 @@ class Releases:
 
     def folder(self, release_id: str) -> Path:
         """Return where the files of a release are."""
-        return self.home / "releases" / release_id[:12]
+        return self._shelf.folder(release_id)
 
     # Making.
 
@@ -101,20 +100,7 @@ class Releases:
         Args:
             make: writes the files into the folder it is given, which is not there yet, and returns the release.
         """
-        with self._making():
-            work = self.home / "releases" / f"{NEW}{uuid.uuid4().hex[:12]}"
-            try:
-                release = make(work)
-                target = self.folder(release.id)
-                new = not target.exists()
-                if new:
-                    with boundary(StoreError, f"cannot write release {release.id[:12]}", OSError):
-                        work.rename(target)
-                else:
-                    self.check(release.id, StoreError)
-                    release = read_release(target)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+        release, new = self._shelf.admit(make)
         self.store.put_release(release)
         return release, new
 
@@ -215,13 +201,7 @@ class Releases:
         Raises:
             ConfigError: (or `error`) it is.
         """
-        found = damage(self.folder(release_id), release_id)
-        if found is not None:
-            raise error(
-                f"release {release_id[:12]} in {self.home} is damaged: {found}.",
-                hint="Remove its folder and import or put it again; nothing of it is used.",
-                kind="damaged",
-            )
+        self._shelf.check(release_id, error)
 
     # What is in force.
 
@@ -316,39 +296,6 @@ class Releases:
 
     def _settle(self) -> None:
         """Remove what killed processes left half-made, and enter what they had made but not yet entered."""
-        with self._lock() as lock:
-            if lock.acquire(wait=False):
-                self._sweep()
-        known = {release.id[:12] for release in self._known()}
-        for folder in sorted((self.home / "releases").iterdir()):
-            if not folder.name.startswith(".") and folder.name not in known and (folder / RELEASE).is_file():
-                release = read_release(folder) if damage(folder, _named(folder)) is None else None
-                if release is not None:
-                    self.store.put_release(release)
-
-    @contextmanager
-    def _making(self) -> Iterator[None]:
-        """Keep others from making releases here; what is half-made then is nobody's."""
-        with self._lock() as lock:
-            lock.acquire()
-            self._sweep()
-            yield
-
-    def _sweep(self) -> None:
-        for left in (self.home / "releases").glob(f"{NEW}*"):
-            shutil.rmtree(left, ignore_errors=True)
-
-    def _lock(self) -> closing[FileLock]:
-        with boundary(StoreError, f"cannot write {self.home}", OSError):
-            return closing(FileLock(self.home / "releases" / ".lock"))
-
-
-AMOUNTS = frozenset({"base_weights", "served_by", "tools.documents"})
-
-
-def _named(folder: Path) -> str:
-    """Return the whole id that a folder says it has; nothing where it says none."""
-    try:
-        return read_release(folder).id
-    except ConfigError:
-        return ""
+        self._shelf.tidy()
+        for release in self._shelf.others({release.id[:12] for release in self._known()}):
+            self.store.put_release(release)

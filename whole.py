@@ -22,3 +22,16 @@ def write_whole(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def read_records(path: Path) -> list[str]:
+    """Return the lines of a file of JSON lines.
+
+    Only a newline ends one: texts in JSON may hold the other separators that `str.splitlines` goes by, such as U+2028.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no text.
+    """
+    lines = path.read_bytes().decode("utf-8").split("\n")
+    return lines if lines[-1] else lines[:-1]

@@ -12,7 +12,7 @@ from ..config import SolverConfig
 from ..core import Message, Reply, Sampling, Step, Task, ToolCall, Trajectory, Usage, content_id
 from ..errors import EnvironmentFailure
 from ..seams import LLM
-from .hooks import EpisodeTools, Hooks, Recalled
+from .hooks import AttemptLimit, EpisodeTools, Hooks, Recalled
 from .hosting import World
 from .observed import Observed
 from .prompting import History, Prompts
@@ -28,6 +28,10 @@ class Attempt(NamedTuple):
     """What an earlier attempt has taught, for the prompt of this one."""
     fork_at: int | None = None
     """Step of the parent before which this attempt goes on, where the world takes snapshots."""
+    cost: float = 0.0
+    """What the repairs up to this attempt take off its reward."""
+    deepened: int = 0
+    """How often the budget of an attempt has grown so far."""
 
 
 @runtime_checkable
@@ -74,6 +78,10 @@ class EpisodeState(TypedDict, total=False):
     parent: str | None
     fork_at: int | None
     """Step of the parent before which this attempt has gone on; None where it began anew."""
+    repair_cost: float
+    """What the repairs up to this attempt take off its reward."""
+    deepened: int
+    """How often the budget of an attempt has grown so far."""
     index: int
     observation: str
     admissible: list[str] | None
@@ -178,6 +186,11 @@ class EpisodeContext:
         """Return the sampling seed of one decision: the same on every machine."""
         return int(content_id(self.seed, self.task.id, self.sample, index)[:15], 16)
 
+    def limit(self, state: EpisodeState | dict[str, Any]) -> AttemptLimit:
+        """Return what this attempt may take, where the budget grows from one to the next."""
+        grows = self.hooks.grows
+        return grows(state.get("deepened", 0)) if grows is not None else AttemptLimit()
+
     def lap(self) -> float:
         """Return the seconds since the last lap."""
         now = time.monotonic()
@@ -257,7 +270,13 @@ def session_name(run_id: str, task: Task, sample: int) -> str:
 
 
 def new_state(
-    trajectory_id: str, attempt: int, parent: str | None = None, critique: str = "", fork_at: int | None = None
+    trajectory_id: str,
+    attempt: int,
+    parent: str | None = None,
+    critique: str = "",
+    fork_at: int | None = None,
+    cost: float = 0.0,
+    deepened: int = 0,
 ) -> EpisodeState:
     """Return the state from which the graph begins an attempt."""
     return EpisodeState(
@@ -265,6 +284,8 @@ def new_state(
         attempt=attempt,
         parent=parent,
         fork_at=fork_at,
+        repair_cost=cost,
+        deepened=deepened,
         index=0,
         pending=None,
         tool_messages=[],

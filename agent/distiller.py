@@ -6,12 +6,12 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ..config_memory import DistilConfig
-from ..core import Item, Message, Sampling, Trajectory
+from ..core import Item, Message, Reply, Sampling, Trajectory, Usage
 from ..errors import ModelError
 from ..memory.credit import judged, succeeded
 from ..memory.items import make_item
@@ -35,6 +35,15 @@ class Distiller(Protocol):
     """Makes items of attempts at one task, the last of which is new."""
 
     async def distil(self, trajectories: Sequence[Trajectory]) -> list[Item]: ...
+
+
+@runtime_checkable
+class Asking(Protocol):
+    """A distiller that asks a model, and says what that took."""
+
+    def took(self) -> Usage:
+        """Return what was used since this was last asked."""
+        ...
 
 
 class ScriptDistiller:
@@ -64,6 +73,16 @@ class LLMDistiller:
         self._llm = llm
         self._prompts = prompts
         self._config = config
+        self._used = Usage()
+
+    def count(self, usage: Usage) -> None:
+        """Add what else was asked for the sake of items: whether two of them say the same."""
+        self._used = self._used + usage
+
+    def took(self) -> Usage:
+        """Return what was used since this was last asked, whether the answers were usable or not."""
+        used, self._used = self._used, Usage()
+        return used
 
     async def distil(self, trajectories: Sequence[Trajectory]) -> list[Item]:
         """Return items from a group of attempts at one task."""
@@ -78,6 +97,7 @@ class LLMDistiller:
         )
         try:
             reply = await self._llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=1024))
+            self.count(reply.usage)
             items = self._items(reply.text, told, reply.model or self._llm.name)
         except (ModelError, ValueError, RecursionError) as error:
             log.warning("distilling %s by script, since the model failed: %s", trajectories[-1].id, error)
@@ -106,19 +126,28 @@ class LLMDistiller:
         return made
 
 
-def llm_same(llm: LLM, prompts: Prompts) -> Same:
+def llm_same(llm: LLM, prompts: Prompts, count: Callable[[Usage], None] = lambda usage: None) -> Same:
     """Return a check whether two items say the same that asks a model; for use from another thread than the loop's.
 
     A model that does not answer leaves it to the comparison of words.
+
+    Args:
+        llm: the model.
+        prompts: has the prompt `same`.
+        count: told, on the loop, what each answer took.
     """
     loop = asyncio.get_running_loop()
+
+    async def ask(text: str) -> Reply:
+        reply = await llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=8))
+        count(reply.usage)
+        return reply
 
     def same(old: Item, new: Item) -> bool:
         text = prompts.fill(
             "same", one_applies=old.applies, one=old.content, other_applies=new.applies, other=new.content
         )
-        asked = llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=8))
-        future = asyncio.run_coroutine_threadsafe(asked, loop)
+        future = asyncio.run_coroutine_threadsafe(ask(text), loop)
         try:
             reply = future.result(WAIT_S)
         except (ModelError, TimeoutError, CancelledError) as error:

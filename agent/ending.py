@@ -117,6 +117,9 @@ def trajectory(context: EpisodeContext, state: EpisodeState) -> Trajectory:
     success = state["success"]
     score = state["score"]
     pending = state["pending"] or {}
+    meta: dict[str, Any] = {key: pending[key] for key in ("reflection", "unjudged", "judging") if key in pending}
+    if cost := state.get("repair_cost", 0.0):
+        meta["repair_cost"] = cost
     verdict = Verdict.model_validate(pending["verdict"]) if "verdict" in pending else None
     if verdict is None and success is not None:
         verdict = Verdict(passed=success, score=score if score is not None else float(success))
@@ -140,5 +143,5 @@ def trajectory(context: EpisodeContext, state: EpisodeState) -> Trajectory:
         usage=Usage.model_validate(state["usage"]),
         started_at=state["started_at"],
         seconds=state["seconds"],
-        meta={key: pending[key] for key in ("reflection", "unjudged", "judging") if key in pending},
+        meta=meta,
     )

@@ -95,7 +95,9 @@ async def begin(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     """Reset the world and register the attempt."""
     context = runtime.context
     fork_at = state.get("fork_at")
-    context.attempt = Attempt(state["trajectory_id"], state["attempt"], state["parent"], state["critique"], fork_at)
+    # What was checkpointed before there were costs has none.
+    names, cost = (state["trajectory_id"], state["attempt"], state["parent"]), state.get("repair_cost", 0.0)
+    context.attempt = Attempt(*names, state["critique"], fork_at, cost, state.get("deepened", 0))
     context.over = False
     await context.close_tools()
     await context.recorder.begin(context.run_id, context.task, context.sample, context.attempt)
@@ -178,7 +180,8 @@ async def step(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     }
     if state["pending"] == {"recorded": True}:
         update["called"] = state["called"] + sum(call.ran for call in taken.step.tool_calls)
-    update["stop"] = stop_reason(context, update, observed)
+    whence = {"fork_at": state.get("fork_at"), "deepened": state.get("deepened", 0)}
+    update["stop"] = stop_reason(context, {**update, **whence}, observed)
     # Every channel that is written costs LangGraph time, changed or not.
     return {key: value for key, value in update.items() if key in _ALWAYS or state.get(key) != value}
 

@@ -34,6 +34,8 @@ class RunResult:
     failed: int = 0
     """Episodes given up because infrastructure failed; they have no reward."""
     interrupted: bool = False
+    spared: int = 0
+    """Samples of the budget that nobody needed any more, where they were allocated by answers."""
     stopped_by: str = ""
     """Why the run stopped early, if it did."""
     seconds: float = 0.0

@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from ..core import Task, ToolCall, ToolSpec, Trajectory, Usage, Verdict
+from ..core import Message, Reply, Task, ToolCall, ToolSpec, Trajectory, Usage, Verdict, Wire
 
 
 class Recalled(NamedTuple):
@@ -123,11 +123,31 @@ Recall = Callable[[Situation], Awaitable[Recalled]]
 """Called before each decision; what it returns stands in the prompt. It may return `before` unchanged."""
 
 
+class Said(Wire):
+    """One question to a model that judges, and its answer."""
+
+    messages: tuple[Message, ...]
+    reply: Reply
+    calls: tuple[ToolCall, ...] = ()
+    """The tool calls that the answer asked for, with their results; then it is no verdict yet."""
+    wrong: str = ""
+    """Why the answer could not be read; nothing where it could."""
+
+
+class Judgement(Wire):
+    """All that one model was asked about one attempt, and the verdict that came of it."""
+
+    verdict: Verdict
+    said: tuple[Said, ...]
+
+
 class Judged(NamedTuple):
     """A verdict, and what reaching it took."""
 
     verdict: Verdict
     usage: Usage = Usage()
+    heard: tuple[Judgement, ...] = ()
+    """What models that judge were asked, in order; those of a vote have a judgement each."""
 
 
 Verify = Callable[[Trajectory], Awaitable[Verdict | Judged]]
@@ -154,11 +174,24 @@ class Retry(NamedTuple):
     fork_at: int | None = None
     """Step before which the new attempt goes on from the old one, where the world takes snapshots; else it starts
     anew, as it does with None."""
+    cost: float = 0.0
+    """What the repairs up to this one take off the reward of the new attempt, which keeps it as `meta["repair_cost"]`
+    where it is above 0."""
+    deepened: int = 0
+    """How often the budget of an attempt has grown then; see `Hooks.grows`."""
 
     @classmethod
     def of(cls, found: str | Retry | None) -> Retry | None:
         """Return what a hook returned in this shape."""
         return cls(found) if isinstance(found, str) else found
+
+
+class AttemptLimit(NamedTuple):
+    """What one attempt may take, beside the solver's own budgets; what it took over from its parent is free."""
+
+    steps: int | None = None
+    tokens: int | None = None
+    """Tokens the model writes, in all steps together."""
 
 
 Repair = Callable[[Trajectory], Awaitable[str | Retry | None]]
@@ -190,6 +223,8 @@ class Hooks:
     verify: Verify | None = None
     reflect: Reflect | None = None
     repair: Repair | None = None
+    grows: Callable[[int], AttemptLimit] | None = None
+    """Returns what an attempt may take after its budget has grown so often; None leaves it to the solver's budgets."""
     budget: ToolBudget = ToolBudget()
     submit: bool = False
     """The action is an answer, which is handed in by `submit` instead of `act`."""

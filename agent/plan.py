@@ -46,17 +46,28 @@ async def plan(
         # What infrastructure ended in between began anew, and so does what follows it.
         forks = retry is not None and ended is not None and ended.attempt == number - 1
         found[key] = numbered(
-            run_id, task, sample, number, retry.critique if retry else "", retry.fork_at if retry and forks else None
+            *(run_id, task, sample, number),
+            critique=retry.critique if retry else "",
+            fork_at=retry.fork_at if retry and forks else None,
+            cost=retry.cost if retry else 0.0,
+            deepened=retry.deepened if retry else 0,
         )
     return found
 
 
 def numbered(
-    run_id: str, task: Task, sample: int, number: int, critique: str = "", fork_at: int | None = None
+    run_id: str,
+    task: Task,
+    sample: int,
+    number: int,
+    critique: str = "",
+    fork_at: int | None = None,
+    cost: float = 0.0,
+    deepened: int = 0,
 ) -> Attempt:
     """Return an attempt by its number; the one before it is its parent."""
     parent = trajectory_id(run_id, task.id, sample, number - 1) if number else None
-    return Attempt(trajectory_id(run_id, task.id, sample, number), number, parent, critique, fork_at)
+    return Attempt(trajectory_id(run_id, task.id, sample, number), number, parent, critique, fork_at, cost, deepened)
 
 
 async def _retry(ended: AttemptRow | None, store: Store, repair: Repair | None) -> Retry | None:

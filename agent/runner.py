@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -26,6 +27,7 @@ from .hosting import World, WorldPool
 from .plan import Job, numbered, plan
 from .prompting import Prompts
 from .recorder import StoreRecorder
+from .rounds import AnswerOf, Rounds
 
 log = logging.getLogger("lamarck.run")
 
@@ -47,6 +49,7 @@ class Runner:
             steps that are in the store).
         hooks: recall, tools, verification, repair.
         release_id: what the agent inherited.
+        answer_of: what an episode answered, for `collect.allocate = blend`.
         on_event: called on the event loop for everything that happens; must not block.
     """
 
@@ -59,6 +62,7 @@ class Runner:
     hooks: Hooks = field(default_factory=Hooks)
     prompts: Prompts | None = None
     release_id: str = ""
+    answer_of: AnswerOf | None = None
     on_event: Callable[[Event], None] = lambda event: None
 
     def __post_init__(self) -> None:
@@ -71,19 +75,45 @@ class Runner:
             self.prompts = Prompts(self.config.solver.prompts)
 
     async def run(self, tasks: Sequence[Task]) -> RunResult:
-        """Play every task `collect.samples` times; what is finished already and needs no repair is left alone.
+        """Play every task `collect.samples` times, or as many samples in all where those are allocated by answers.
+
+        What is finished already and needs no repair is left alone.
 
         Raises:
             ConfigError, StoreError: nothing sensible can be done; running episodes are cancelled first.
         """
-        jobs = [(task, sample) for sample in range(self.config.collect.samples) for task in tasks]
-        planned = await plan(self.run_id, jobs, self.store, self.hooks.repair)
-        queue = [job for job in jobs if (job[0].id, job[1]) in planned]
-        result = RunResult(total=len(jobs), already=len(jobs) - len(queue))
-        self.on_event(Event("planned", total=len(jobs), done=result.already))
+        rounds = Rounds(self.run_id, tasks, self.config.collect, self.store, self.answer_of)
+        result = RunResult(total=rounds.budget, already=0)
+        asked, started, told = 0, time.monotonic(), False
+        async with aclosing(rounds()) as each:
+            async for jobs in each:
+                planned = await plan(self.run_id, jobs, self.store, self.hooks.repair)
+                queue = [job for job in jobs if (job[0].id, job[1]) in planned]
+                asked += len(jobs)
+                result.already += len(jobs) - len(queue)
+                # Rounds that an earlier process has played are gone through in silence.
+                if queue and not told:
+                    started, told = await self._begin(result), True
+                await self._round(queue, planned, result)
+                result.seconds = time.monotonic() - started
+                if self._interrupted or result.stopped_by:
+                    break
+            else:
+                result.total, result.spared = asked, rounds.budget - asked
+        if not told:
+            await self._begin(result)
+        result.interrupted = self._interrupted
+        return result
+
+    async def _begin(self, result: RunResult) -> float:
+        """Say what is there already, learn from what was left, and return when playing begins."""
+        self.on_event(Event("planned", total=result.total, done=result.already))
         await self._learn_what_was_left()
+        return time.monotonic()
+
+    async def _round(self, queue: list[Job], planned: dict[tuple[str, int], Attempt], result: RunResult) -> None:
+        """Play these samples, as many at once as the configuration says."""
         queue.reverse()
-        started = time.monotonic()
         # Told to stop before there was anything to stop: then nothing is begun.
         size = 0 if self._interrupted else min(self.config.collect.concurrency, len(queue))
         self._workers = [asyncio.create_task(self._work(queue, planned, result)) for _ in range(size)]
@@ -96,9 +126,6 @@ class Runner:
             for worker in self._workers:
                 worker.cancel()
             await asyncio.gather(*self._workers, return_exceptions=True)
-            result.seconds = time.monotonic() - started
-        result.interrupted = self._interrupted
-        return result
 
     @property
     def interrupted(self) -> bool:
@@ -169,7 +196,12 @@ class Runner:
                 failed = failed.model_copy(update={"usage": Usage()})
             self.on_event(Event("failed" if left else "given_up", task, sample, trajectory=failed))
             if not over:
-                attempt = numbered(self.run_id, task, sample, attempt.number + 1, attempt.critique)
+                attempt = numbered(
+                    *(self.run_id, task, sample, attempt.number + 1),
+                    critique=attempt.critique,
+                    cost=attempt.cost,
+                    deepened=attempt.deepened,
+                )
         return False
 
     def _context(self, task: Task, sample: int, world: World, attempt: Attempt) -> EpisodeContext:

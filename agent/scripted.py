@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
 from ..errors import ConfigError, ModelError
+from ..whole import read_records
 
 Answer = Reply | str | Exception
 Script = Iterable[Answer] | Callable[[Sequence[Message]], Answer | Awaitable[Answer]]
@@ -43,7 +44,7 @@ class ScriptedLLM:
             ConfigError: the file is missing, or a line is neither.
         """
         try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
+            lines = read_records(Path(path))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read script {path}: {error}.") from error
         answers: list[Answer] = []

@@ -30,7 +30,11 @@ async def decide(context: EpisodeContext, state: EpisodeState) -> dict[str, Any]
     """
     messages = compose(context, state)
     context.messages = messages
-    sampling = context.sampling.model_copy(update={"seed": context.step_seed(state["index"])})
+    drawn = {"seed": context.step_seed(state["index"])}
+    if (most := context.limit(state).tokens) is not None:
+        written = Usage.model_validate(state["usage"]) + Usage.model_validate(state["spent"])
+        drawn["max_tokens"] = max(1, min(context.sampling.max_tokens, most - written.completion_tokens))
+    sampling = context.sampling.model_copy(update=drawn)
     if context.solver.protocol == "choice":
         return {"pending": await _choose(context, state, messages, sampling)}
     return await _chat(context, state, messages, sampling)

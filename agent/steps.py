@@ -138,8 +138,11 @@ def stop_reason(context: EpisodeContext, state: dict[str, Any], observed: Observ
         return "terminated"
     if observed.truncated:
         return "truncated"
-    if state["index"] >= solver.max_steps:
+    limit, fresh = context.limit(state), state["index"] - (state["fork_at"] or 0)
+    if state["index"] >= solver.max_steps or (limit.steps is not None and fresh >= limit.steps):
         return "max_steps"
+    if limit.tokens is not None and usage["completion_tokens"] >= limit.tokens:
+        return "max_tokens"
     if solver.max_tokens and usage["prompt_tokens"] + usage["completion_tokens"] >= solver.max_tokens:
         return "max_tokens"
     if solver.max_cost_usd and usage["cost_usd"] >= solver.max_cost_usd:

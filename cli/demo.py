@@ -215,7 +215,7 @@ def _print(homes: dict[str, Home], compared: Comparison | None, seconds: float, 
             table.add_row(
                 "",
                 str(one.number),
-                came_to(one.figures.get("collect", {})),
+                came_to(one.played),
                 items(one),
                 f"{trained['rows']} attempts" if "adapter" in trained else "",
                 rate(gated["candidate"]) if gated else "",

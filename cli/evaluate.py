@@ -39,6 +39,7 @@ def evaluate(
     api_base: o.ApiBase = None,
     protocol: o.Protocol = None,
     samples: o.Samples = None,
+    allocate: o.Allocate = None,
     concurrency: o.Concurrency = None,
     seed: o.Seed = None,
     max_steps: o.MaxSteps = None,
@@ -87,6 +88,7 @@ def evaluate(
         baseline,
         adapter,
         release,
+        allocate,
     )
     asked = Asked(k=_ks(k), window=window, seen=tuple(seen or ()), max_infrastructure=max_infrastructure)
     repeated: Evaluation | None = None
@@ -104,7 +106,9 @@ def evaluate(
         result, counted = play(resolved, directory, resume=resume, quiet=quiet or as_json, described=said)
         if not as_json and (result.failed or result.interrupted or result.stopped_by):
             console().print(sentence(directory, result, counted, accepted(resolved, directory)), markup=False)
-    report = Report.of(resolved, directory, replace(asked, k=asked.k or usual_ks(resolved.collect.samples)))
+    # Where hard questions have more samples than easy ones, only what all of them have says something of all.
+    alike = resolved.collect.samples if resolved.collect.allocate == "uniform" else 1
+    report = Report.of(resolved, directory, replace(asked, k=asked.k or usual_ks(alike)))
     if repeated is not None:
         report.repeats(repeated)
     if as_json:

@@ -138,6 +138,7 @@ class Report:
         made = {"made_tools": {**asdict(self.made), "new_per_call": self.made.total}} if self.made else {}
         picked = {"picked": self.picked.as_dict()} if self.picked else {}
         picked = {"picked": {"error": self.not_picked}} if self.not_picked else picked
+        spread = {"allocation": self.played.allocated.as_dict()} if self.played.allocated else {}
         again = {"again": self.again} if self.again else {}
         accepted = self.accepted
         told = {"truth": "withheld", "accepted": asdict(accepted)} if accepted is not None else {}
@@ -153,6 +154,7 @@ class Report:
                 "max_infrastructure": self.asked.max_infrastructure,
             },
             **picked,
+            **spread,
             **made,
             **again,
             **told,
@@ -176,6 +178,8 @@ class Report:
             out.print(tables.invalid_table(rows))
         for line in [*lines, *tables.attempts(self.figures), *tables.picked(self.picked)]:
             out.print(line, markup=False)
+        if self.played.allocated is not None:
+            out.print(self.played.allocated.line(), markup=False)
         if self.not_picked:
             out.print(self.not_picked, style="yellow", markup=False)
         if len(self.curve.points) >= self.asked.window:

@@ -90,6 +90,8 @@ def check(config: EvolveConfig, without_weights: str = "--no-weights") -> None:
     Raises:
         ConfigError: they cannot.
     """
+    from .evolving.roles import check_roles
+
     run = config.run
     if run.memory.path is not None:
         raise ConfigError(
@@ -100,6 +102,7 @@ def check(config: EvolveConfig, without_weights: str = "--no-weights") -> None:
             f"split {run.taskset.split} is both learned from and held out.", hint="Name another by --held-out."
         )
     _check_word(config)
+    check_roles(config)
     if config.learn.weights and not run.model.name.startswith(("embedded", "vllm:")):
         raise ConfigError(
             f"the weights of {run.model.name} cannot be trained here.",

@@ -19,6 +19,7 @@ from ..config_tree import parse_assignment
 from ..core_evolution import Claim, GateReport
 from ..errors import ConfigError
 from ..evals.figures.compare import Side
+from ..evals.figures.pick import rule_of
 from ..evals.figures.played import Played, different, same_tasks
 from ..evals.gate.decide import decide
 from ..evals.gate.evidence import Environment, Evidence, Probed
@@ -115,14 +116,17 @@ def _environment(name: str, incumbent: Path, candidate: Path) -> tuple[Environme
 def _planned(run: Played, name: str) -> Side:
     """Return the run as a side; of one that picks the best of n, the picked samples are all that was planned."""
     side = run.side(name)
-    if run.config.collect.pick == "none":
+    if rule_of(run.config.collect) == "none":
         return side
     there = side.infrastructure
-    return replace(side, infrastructure=replace(there, planned=-(-there.planned // run.config.collect.samples)))
+    tasks = -(-there.planned // run.config.collect.samples)
+    if run.allocated is not None:
+        tasks = run.allocated.tasks
+    return replace(side, infrastructure=replace(there, planned=tasks))
 
 
 def _samples(run: Played) -> int:
-    return run.config.collect.samples if run.config.collect.pick == "none" else 1
+    return run.config.collect.samples if rule_of(run.config.collect) == "none" else 1
 
 
 def _release(run: Played) -> str:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ..config import RunConfig
 from ..config_tree import parse_assignment
+from ..errors import ConfigError
 from ..evals.baselines import baseline
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; flags win over it.")]
@@ -38,7 +39,13 @@ Adapter = Annotated[
 ]
 ApiBase = Annotated[str | None, typer.Option(help="URL of an OpenAI-compatible server.")]
 Protocol = Annotated[str | None, typer.Option(help="choice, text, tools or react.")]
-Samples = Annotated[int | None, typer.Option(help="Independent attempts at each task.")]
+Samples = Annotated[int | None, typer.Option("--samples", "-n", help="Independent attempts at each task.")]
+Allocate = Annotated[
+    str | None,
+    typer.Option(
+        help="uniform, or blend: questions whose most frequent answer is least certain get more of --samples x tasks."
+    ),
+]
 Concurrency = Annotated[int | None, typer.Option("--concurrency", "-j", help="Episodes at once.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of all sampling.")]
 MaxSteps = Annotated[int | None, typer.Option(help="Steps per episode.")]
@@ -81,6 +88,7 @@ class Flags:
     baseline: str | None = None
     adapter: str | None = None
     release: str | None = None
+    allocate: str | None = None
 
     def resolve(self, base: Path | None = None) -> RunConfig:
         """Return the configuration: `base` or the file, then the baseline, then --set, then the flags.
@@ -90,7 +98,8 @@ class Flags:
         A run that is resumed (`base`) has its baseline's settings already, as changed when it was started.
 
         Raises:
-            ConfigError: a key or value is wrong, or what was set is not what the baseline is.
+            ConfigError: a key or value is wrong, what was set is not what the baseline is, or settings contradict
+                each other.
         """
         overrides: dict[str, Any] = {}
         if self.baseline is not None:
@@ -108,6 +117,7 @@ class Flags:
             "solver.protocol": self.protocol,
             "solver.max_steps": self.max_steps,
             "collect.samples": self.samples,
+            "collect.allocate": self.allocate,
             "collect.concurrency": self.concurrency,
             "collect.seed": self.seed,
             "memory.path": self.memory,
@@ -116,6 +126,11 @@ class Flags:
         }
         overrides |= {key: value for key, value in named.items() if value is not None}
         config = RunConfig.load(self.config or base, overrides)
+        if config.collect.allocate == "blend" and config.collect.samples == 1:
+            raise ConfigError(
+                "collect.allocate = blend has nothing to allocate where each task has one sample.",
+                hint="Give the mean number of samples per task by --samples, 2 or more.",
+            )
         if config.release is not None:
             # Imported here: few runs are of a release, and this opens a database.
             from .release_play import same_release, with_release

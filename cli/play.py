@@ -33,6 +33,7 @@ def run(
     api_base: o.ApiBase = None,
     protocol: o.Protocol = None,
     samples: o.Samples = None,
+    allocate: o.Allocate = None,
     concurrency: o.Concurrency = None,
     seed: o.Seed = None,
     max_steps: o.MaxSteps = None,
@@ -69,6 +70,7 @@ def run(
         baseline,
         adapter,
         release,
+        allocate,
     )
     directory, resolved = prepare(flags, out, resume)
     result, tally = play(resolved, directory, resume=resume, quiet=quiet or as_json)
@@ -145,6 +147,7 @@ def summary(
         "already": result.already,
         "finished": result.finished,
         "failed": result.failed,
+        "spared": result.spared,
         "interrupted": result.interrupted,
         "stopped_by": result.stopped_by or None,
         "seconds": round(result.seconds, 3),
@@ -166,6 +169,8 @@ def sentence(directory: RunDirectory, result: RunResult, tally: Tally, told: Acc
     if result.replays.calls:
         used = f"{result.replays.tokens:,} tokens, {result.replays.cost_usd:.4f} USD"
         lines.append(f"New tools were tried on their tasks with {result.replays.calls} model calls ({used}).")
+    if result.spared:
+        lines.append(f"{result.spared} samples of the budget were not needed: the most frequent answers are clear.")
     if result.failed:
         lines.append(f"{result.failed} given up after infrastructure failures; they have no reward.")
     if result.stopped_by:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..agent.proposers.proposer import Proposal, State
-from ..config import ModelConfig, TasksetConfig
+from ..config import TasksetConfig
 from ..config_propose import ProposeConfig
 from ..config_tree import parse_assignment
 from ..core import Task, Trajectory
@@ -115,43 +115,22 @@ async def _proposed(
     request: Request, rounds: list[list[Trajectory]], state: State
 ) -> tuple[Proposal, dict[str, float]]:
     """Tell the proposer of each round, and ask it."""
-    from ..agent.llms import build_llm
-    from ..agent.proposers.finding import load_proposer
     from ..agent.proposers.outcomes import category_rates, outcomes_of
-    from ..agent.proposers.proposer import Materials
     from ..agent.proposers.rewards import earned
-    from ..evals.proposed.known import said
-    from ..evals.proposed.table import PROPOSERS, SELF_MADE
+    from ..evals.proposed.table import SELF_MADE
+    from .wire_propose import proposing
 
-    llm = build_llm(ModelConfig(name=request.model)) if request.model is not None else None
     given, held_out = _tasks(request, given=request.by not in SELF_MADE)
-    materials = Materials(
-        tasks=given,
-        held_out=held_out,
-        said=said,
-        trajectories=tuple(one for found in rounds for one in found),
-        llm=llm,
-        prompts=Path(request.prompts) if request.prompts else None,
-        seed=request.seed,
-        near=request.near,
-        tries=request.tries,
-    )
-    try:
-        proposer = load_proposer(request.by, materials, request.options, PROPOSERS)
-        try:
-            got: dict[str, float] = {}
-            before: dict[str, float] | None = None
-            for found in rounds:
-                outcomes = outcomes_of(found, before)
-                before = {**(before or {}), **category_rates(outcomes)}
-                got |= earned(outcomes, request.reward)
-                state = proposer.feedback(outcomes, state)
-            return await proposer.propose(request.tasks, state), got
-        finally:
-            await proposer.close()
-    finally:
-        if llm is not None:
-            await llm.close()
+    played = (one for found in rounds for one in found)
+    async with proposing(request, tasks=given, held_out=held_out, trajectories=played) as proposer:
+        got: dict[str, float] = {}
+        before: dict[str, float] | None = None
+        for found in rounds:
+            outcomes = outcomes_of(found, before)
+            before = {**(before or {}), **category_rates(outcomes)}
+            got |= earned(outcomes, request.reward)
+            state = proposer.feedback(outcomes, state)
+        return await proposer.propose(request.tasks, state), got
 
 
 def _tasks(request: Request, *, given: bool) -> tuple[tuple[Task, ...], tuple[Task, ...]]:

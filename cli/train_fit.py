@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import typer
 
@@ -13,157 +13,68 @@ from ..config_training import TrainConfig
 from ..errors import ConfigError
 from ..training.output import TrainDirectory
 from ..training.summary import Summary, lines
-from . import options as o
 from . import train_options as t
 from .tables import console, print_json
 from .train_watch import TrainWatch
 
 
-def sft(
-    store: t.Stores = None,
-    out: t.Out = None,
-    config: o.ConfigFile = None,
-    model: t.Model = None,
-    start: t.Start = None,
-    rows: t.Rows = None,
-    epochs: t.Epochs = None,
-    max_steps: t.Updates = None,
-    lr: t.Rate = None,
-    batch: t.Batch = None,
-    accumulate: t.Accumulate = None,
-    rank: t.Rank = None,
-    seed: t.Seed = None,
-    strip_recalled: t.Strip = None,
-    split: t.Splits = None,
-    report_to: t.Report = None,
-    settings: t.Set = None,
-    resume: t.Resume = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Imitate solved attempts, token by token as they were sampled."""
-    flags = t.Flags(
-        "sft", store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
-        strip_recalled, split, report_to,
-    )  # fmt: skip
-    run(flags, {}, out, resume=resume, as_json=as_json, quiet=quiet)
+def _command(kind: t.Kind, flags: type[t.Flags], told: str) -> Callable[..., None]:
+    """Return the command of a kind, whose options are the fields of `flags`."""
 
+    def command(**given: Any) -> None:
+        run(kind, flags(**given))
 
-def _preferring(kind: Literal["dpo", "kto"], told: str) -> Callable[..., None]:
-    """Return the command of a kind that learns from better and worse: they take the same flags."""
-
-    def command(
-        store: t.Stores = None,
-        out: t.Out = None,
-        config: o.ConfigFile = None,
-        model: t.Model = None,
-        start: t.Start = None,
-        rows: t.Rows = None,
-        epochs: t.Epochs = None,
-        max_steps: t.Updates = None,
-        lr: t.Rate = None,
-        batch: t.Batch = None,
-        accumulate: t.Accumulate = None,
-        rank: t.Rank = None,
-        seed: t.Seed = None,
-        strip_recalled: t.Strip = None,
-        split: t.Splits = None,
-        beta: t.Beta = None,
-        loss: t.Losses = None,
-        report_to: t.Report = None,
-        settings: t.Set = None,
-        resume: t.Resume = False,
-        as_json: o.Json = False,
-        quiet: o.Quiet = False,
-    ) -> None:
-        flags = t.Flags(
-            kind, store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
-            strip_recalled, split, report_to,
-        )  # fmt: skip
-        run(flags, {"beta": beta, **t.preferences(kind, loss)}, out, resume=resume, as_json=as_json, quiet=quiet)
-
-    command.__name__, command.__doc__ = kind, told
+    made: Any = command
+    made.__name__, made.__doc__, made.__signature__ = kind, told, t.signature(flags)
     return command
 
 
-dpo = _preferring("dpo", "Prefer the better of two answers that sibling attempts gave to the same prompt.")
-kto = _preferring("kto", "Push answers of attempts that did better than their siblings, and away from the others.")
+COMMANDS = (
+    _command("sft", t.Flags, "Imitate solved attempts, token by token as they were sampled."),
+    _command("dpo", t.Preferring, "Prefer the better of two answers that sibling attempts gave to the same prompt."),
+    _command(
+        "kto", t.Preferring, "Push answers of attempts that did better than their siblings, and away from the others."
+    ),
+    _command(
+        "grpo", t.Reinforcing, "Reinforce what did better than its siblings, step by step, with TRL's GRPO losses."
+    ),
+)
 
 
-def grpo(
-    store: t.Stores = None,
-    out: t.Out = None,
-    config: o.ConfigFile = None,
-    model: t.Model = None,
-    start: t.Start = None,
-    rows: t.Rows = None,
-    credit: Annotated[str | None, typer.Option(help="Estimator of the advantages, e.g. gigpo, grpo, rloo.")] = None,
-    loss: Annotated[str | None, typer.Option(help="TRL's loss type, e.g. dapo, grpo, dr_grpo, cispo.")] = None,
-    reward: Annotated[
-        list[str] | None, typer.Option(help="A reward and its weight, e.g. --reward environment=1. Repeatable.")
-    ] = None,
-    beta: t.Beta = None,
-    epochs: t.Epochs = None,
-    max_steps: t.Updates = None,
-    lr: t.Rate = None,
-    batch: t.Batch = None,
-    accumulate: t.Accumulate = None,
-    rank: t.Rank = None,
-    seed: t.Seed = None,
-    strip_recalled: t.Strip = None,
-    split: t.Splits = None,
-    report_to: t.Report = None,
-    settings: t.Set = None,
-    resume: t.Resume = False,
-    as_json: o.Json = False,
-    quiet: o.Quiet = False,
-) -> None:
-    """Reinforce what did better than its siblings, step by step, with TRL's GRPO losses."""
-    flags = t.Flags(
-        "grpo", store, config, settings, model, start, rows, epochs, max_steps, lr, batch, accumulate, rank, seed,
-        strip_recalled, split, report_to,
-    )  # fmt: skip
-    more = {"grpo.credit": credit, "grpo.loss": loss, "grpo.beta": beta, "grpo.rewards": t.weights(reward)}
-    run(flags, more, out, resume=resume, as_json=as_json, quiet=quiet)
-
-
-COMMANDS = (sft, dpo, kto, grpo)
-
-
-def run(flags: t.Flags, more: dict[str, Any], out: Path | None, *, resume: bool, as_json: bool, quiet: bool) -> None:
+def run(kind: t.Kind, flags: t.Flags) -> None:
     """Train one stage and print what came of it.
 
     Raises:
         LamarckError: something is missing or wrong.
     """
-    directory, config = prepare(flags, more, out, resume)
-    silent = quiet or as_json
+    directory, config = prepare(kind, flags)
+    silent = flags.quiet or flags.as_json
     with TrainWatch(f"{config.kind} {directory.path.name}", quiet=silent) as watch:
-        summary = fitted(config, directory, watch, resume=resume)
-    if as_json:
+        summary = fitted(config, directory, watch, resume=flags.resume)
+    if flags.as_json:
         print_json(summary.model_dump(mode="json"))
     else:
-        out_ = console()
+        out = console()
         for line in lines(summary):
-            out_.print(line, markup=False, soft_wrap=True)
+            out.print(line, markup=False, soft_wrap=True)
     if summary.interrupted:
         raise typer.Exit(130)
 
 
-def prepare(flags: t.Flags, more: dict[str, Any], out: Path | None, resume: bool) -> tuple[TrainDirectory, TrainConfig]:
+def prepare(kind: t.Kind, flags: t.Flags) -> tuple[TrainDirectory, TrainConfig]:
     """Return the directory and the configuration; a resumed stage starts from its own `train.toml`.
 
     Raises:
         ConfigError: no folder or store is named, or the folder holds another stage.
     """
-    if out is None:
+    if flags.out is None:
         raise ConfigError("--out is missing: where is the adapter to go?", hint="Give --out DIR.")
-    directory = TrainDirectory(out)
-    config = flags.resolve(directory.config_path if resume and directory.exists() else None, more)
+    directory = TrainDirectory(flags.out)
+    config = flags.resolve(kind, directory.config_path if flags.resume and directory.exists() else None)
     for name in ("self_imitation", "patches"):
         if value := getattr(config.replay, name):
             raise ConfigError(f"replay.{name} is {value}, which only rounds heed.", hint="Use `lamarck train live`.")
-    directory.check(config, resume=resume)
+    directory.check(config, resume=flags.resume)
     return directory, config
 
 

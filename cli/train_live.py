@@ -44,7 +44,7 @@ def live(
     model: t.Model = None,
     start: t.Start = None,
     rows: t.Rows = None,
-    credit: Annotated[str | None, typer.Option(help="Estimator of the advantages, e.g. gigpo, grpo, rloo.")] = None,
+    credit: t.Credit = None,
     epochs: t.Epochs = None,
     updates: Annotated[int | None, typer.Option(help="Updates per round at most.")] = None,
     lr: t.Rate = None,
@@ -73,19 +73,16 @@ def live(
     going_on = resume and directory.exists()
     expert = expert or (followed_before(out) if going_on else None)
     flags = t.Flags(
-        "grpo", store, config, training, model, start, rows, epochs, updates, lr, batch, accumulate, rank, seed,
-        None, [split] if split is not None else None, report_to,
+        store=store, config=config, settings=training, model=model, start=start, rows=rows, epochs=epochs,
+        max_steps=updates, lr=lr, batch=batch, accumulate=accumulate, rank=rank, seed=seed,
+        split=[split] if split is not None else None, report_to=report_to,
     )  # fmt: skip
     more: dict[str, Any] = {
         "live.rounds": rounds, "live.tasks": tasks, "live.samples": samples, "grpo.credit": credit,
         "replay.patches": patches,
     }  # fmt: skip
-    wanted = flags.resolve(directory.config_path if going_on else None, more)
-    if not wanted.live.rounds:
-        wanted = wanted.model_copy(update={"live": wanted.live.model_copy(update={"rounds": 3})})
-    if expert and credit is None and not going_on and "credit" not in wanted.grpo.model_fields_set:
-        semi = wanted.grpo.model_copy(update={"credit": "lamarck.training.semi_online:SemiOnline"})
-        wanted = wanted.model_copy(update={"grpo": semi})
+    wanted = flags.resolve("grpo", directory.config_path if going_on else None, more)
+    wanted = _filled_in(wanted, following=bool(expert) and credit is None and not going_on)
     directory.check(wanted, resume=resume)
     play = o.Flags(
         run_config, playing, taskset=taskset, split=split, data=data, limit=limit, protocol=protocol,
@@ -105,6 +102,19 @@ def _divided(settings: list[str] | None) -> tuple[list[str], list[str]]:
     given = settings or []
     playing = [text.removeprefix("run.") for text in given if text.startswith("run.")]
     return [text for text in given if not text.startswith("run.")], playing
+
+
+def _filled_in(config: TrainConfig, *, following: bool) -> TrainConfig:
+    """Return the settings with what live rounds take where nothing is said, also of rounds that begin by `following`.
+
+    Stages of stored attempts have no rounds, and no steps that an expert took in the place of the policy.
+    """
+    if not config.live.rounds:
+        config = config.model_copy(update={"live": config.live.model_copy(update={"rounds": 3})})
+    if following and "credit" not in config.grpo.model_fields_set:
+        semi = config.grpo.model_copy(update={"credit": "lamarck.training.semi_online:SemiOnline"})
+        config = config.model_copy(update={"grpo": semi})
+    return config
 
 
 def _player(run: RunConfig, config: TrainConfig) -> RunConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 from ..config_training import TrainConfig
 from ..config_tree import parse_assignment
 from ..errors import ConfigError
+from . import options as o
 
 Kind = Literal["sft", "dpo", "kto", "grpo"]
 Stores = Annotated[
@@ -49,44 +51,55 @@ Losses = Annotated[
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the stage in --out.")]
 
 
-@dataclass(frozen=True)
+Credit = Annotated[str | None, typer.Option(help="Estimator of the advantages, e.g. gigpo, grpo, rloo.")]
+Objective = Annotated[str | None, typer.Option(help="TRL's loss type, e.g. dapo, grpo, dr_grpo, cispo.")]
+Rewards = Annotated[
+    list[str] | None, typer.Option(help="A reward and its weight, e.g. --reward environment=1. Repeatable.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Flags:
-    """The flags that all kinds share, as given; None means not given."""
+    """The flags that all kinds share, as given; None means not given. Each field is an option of the commands."""
 
-    kind: Kind
-    stores: list[Path] | None
-    config: Path | None
-    assignments: list[str] | None
-    model: str | None
-    start: Path | None
-    rows: str | None
-    epochs: float | None
-    max_steps: int | None
-    lr: float | None
-    batch: int | None
-    accumulate: int | None
-    rank: int | None
-    seed: int | None
-    strip_recalled: bool | None
-    splits: list[str] | None
-    report_to: list[str] | None
+    store: Stores = None
+    out: Out = None
+    config: o.ConfigFile = None
+    model: Model = None
+    start: Start = None
+    rows: Rows = None
+    epochs: Epochs = None
+    max_steps: Updates = None
+    lr: Rate = None
+    batch: Batch = None
+    accumulate: Accumulate = None
+    rank: Rank = None
+    seed: Seed = None
+    strip_recalled: Strip = None
+    split: Splits = None
+    report_to: Report = None
+    settings: Set = None
+    resume: Resume = False
+    as_json: o.Json = False
+    quiet: o.Quiet = False
 
-    def resolve(self, base: Path | None, more: dict[str, Any]) -> TrainConfig:
+    def resolve(self, kind: Kind, base: Path | None, more: dict[str, Any] | None = None) -> TrainConfig:
         """Return the configuration: `base` or the file, then --set, then the flags.
 
         Args:
+            kind: what is trained.
             base: `train.toml` of a stage that is resumed.
-            more: flags of one kind, by dotted key; None means not given.
+            more: other flags, by dotted key; None means not given.
 
         Raises:
             ConfigError: a key or value is wrong.
         """
         named = {
-            "stores": None if self.stores is None else [str(store) for store in self.stores],
+            "stores": None if self.store is None else [str(store) for store in self.store],
             "model": self.model,
             "start": None if self.start is None else str(self.start),
             "samples.rows": self.rows,
-            "samples.splits": self.splits,
+            "samples.splits": self.split,
             "samples.strip_recalled": self.strip_recalled,
             "adapter.rank": self.rank,
             "optimizer.epochs": self.epochs,
@@ -97,9 +110,52 @@ class Flags:
             "report_to": self.report_to,
             "seed": self.seed,
         }
-        overrides = {"kind": self.kind} | dict(parse_assignment(text) for text in self.assignments or [])
-        overrides |= {key: value for key, value in (named | more).items() if value is not None}
+        overrides = {"kind": kind} | dict(parse_assignment(text) for text in self.settings or [])
+        named |= self.own(kind) | (more or {})
+        overrides |= {key: value for key, value in named.items() if value is not None}
         return TrainConfig.load(self.config or base, overrides)
+
+    def own(self, kind: Kind) -> dict[str, Any]:
+        """Return what the flags of one kind set, by dotted key; None means not given."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preferring(Flags):
+    """The flags of dpo and kto."""
+
+    beta: Beta = None
+    loss: Losses = None
+
+    def own(self, kind: Kind) -> dict[str, Any]:
+        """See `Flags.own`."""
+        return {"beta": self.beta, **preferences(kind, self.loss)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reinforcing(Flags):
+    """The flags of grpo."""
+
+    credit: Credit = None
+    loss: Objective = None
+    reward: Rewards = None
+    beta: Beta = None
+
+    def own(self, kind: Kind) -> dict[str, Any]:
+        """See `Flags.own`."""
+        rewards = weights(self.reward)
+        return {
+            "grpo.credit": self.credit, "grpo.loss": self.loss, "grpo.beta": self.beta, "grpo.rewards": rewards
+        }  # fmt: skip
+
+
+def signature(flags: type[Flags]) -> inspect.Signature:
+    """Return the signature of a command with these flags; those of one kind stand in front of the optimizer's."""
+    found = inspect.signature(flags, eval_str=True).parameters
+    shared = [field.name for field in fields(Flags)]
+    at = shared.index("epochs")
+    order = [*shared[:at], *(name for name in found if name not in shared), *shared[at:]]
+    return inspect.Signature([found[name] for name in order])
 
 
 def preferences(kind: Kind, losses: list[str] | None) -> dict[str, Any]:

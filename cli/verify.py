@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +26,7 @@ from .tables import console, print_json
 
 if TYPE_CHECKING:
     from ..agent.verifiers.agreement import Agreement, Share
-    from ..agent.verifiers.records import Verdicts
+    from ..agent.verifiers.records import Record, Verdicts
 
 Progressed = Callable[[int, int], None]
 
@@ -149,6 +149,7 @@ async def judge(
         LamarckError: the verifier, or what it needs, cannot be had.
     """
     from ..agent.llms import build_llm
+    from ..agent.verifiers.judgements import Judgements
     from ..agent.verifiers.judging import shown_to
     from ..agent.verifiers.records import Record
     from ..agent.verifiers.verifier import ask
@@ -158,14 +159,16 @@ async def judge(
     known = verdicts.read(label).records
     async with AsyncExitStack() as stack:
         store = stack.enter_context(Store.open(directory.store_url(config), create=False))
-        idents = [header.id for header in store.headers(run_id=directory.run_id, failed=False)]
-        wanted = [ident for ident in idents if ident not in known][:limit]
+        headers = list(store.headers(run_id=directory.run_id, failed=False))
+        again, fresh = _wanted(config, headers, known, limit)
         # Tools are the judge's here, whatever the protocol by which the run was played.
         spoken = config.solver.model_copy(update={"protocol": "text"})
         tools = await open_tools(config.model_copy(update={"solver": spoken}), stack)
         llm = None
         if _asks(config):
-            llm = build_llm(config.model.model_copy(update={"name": config.verify.model or config.model.name}))
+            name = config.verify.model or config.model.name
+            other = {"name": name} | ({"adapter": None} if name != config.model.name else {})
+            llm = build_llm(config.model.model_copy(update=other))
             stack.push_async_callback(llm.close)
         verifier = build_verifier(config, store, llm, tools)
         places, counted = asyncio.Semaphore(config.collect.concurrency), 0
@@ -177,18 +180,36 @@ async def judge(
                 judged = await ask(verifier, shown_to(verifier, trajectory, hide_end=config.verify.hide_end))
                 record = Record(trajectory_id=ident, verdict=judged.verdict, usage=judged.usage, at=time.time())
                 verdicts.add(label, record)
+                if config.verify.record and judged.heard:
+                    Judgements(directory.path).add(ident, judged.heard)
                 counted += 1
-                told(counted, len(wanted))
+                told(counted, len(again) + len(fresh))
 
-        tasks = [asyncio.create_task(one(ident)) for ident in wanted]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            # What was judged is kept; the same command goes on with the rest.
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        return counted, len(idents) - len(wanted) if limit is None else len(set(idents) & set(known))
+        # Verdicts that are out of date first: while a sibling of theirs is not judged, they are known to be.
+        for idents in (again, fresh):
+            tasks = [asyncio.create_task(one(ident)) for ident in idents]
+            try:
+                await asyncio.gather(*tasks)
+            finally:
+                # What was judged is kept; the same command goes on with the rest.
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return counted, len({one.id for one in headers} & set(known) - set(again))
+
+
+def _wanted(
+    config: RunConfig, headers: Sequence[Trajectory], known: Mapping[str, Record], limit: int | None
+) -> tuple[list[str], list[str]]:
+    """Return the attempts that are to be judged again, and those that were not judged yet, of these at most `limit`.
+
+    Again, where the verifier goes by siblings: those with a new one, which their verdicts know nothing of.
+    """
+    from ..agent.verifiers.table import by_siblings
+
+    fresh = [one for one in headers if one.id not in known][:limit]
+    tasks = {one.task.id for one in fresh} if by_siblings(config.verify.by, config.verify.options) else set()
+    return [one.id for one in headers if one.id in known and one.task.id in tasks], [one.id for one in fresh]
 
 
 def _asks(config: RunConfig) -> bool:
@@ -234,24 +255,31 @@ def _agreements(
 
 
 def _verdicts(directory: RunDirectory, verdicts: Verdicts) -> Iterator[tuple[str, Verdict | None, Trajectory]]:
-    """Yield who judged, what was said, and the attempt with its outcome; those of the loop and those given later."""
+    """Yield who judged, what was said, and the attempt with its outcome; those of the loop and those given later.
+
+    What was given later under the name of who judged in the loop replaces what that one had said.
+    """
     from ..agent.verifiers.sealed import unsealing
 
     config = directory.load_config()
     with ExitStack() as stack:
         store = stack.enter_context(Store.open(directory.store_url(config), create=False))
         unseal = stack.enter_context(unsealing(directory.path))
-        headers = {}
+        headers, later = {}, {by: read.records for by, read in verdicts.all()}
         for header in store.headers(run_id=directory.run_id, failed=False):
             one = unseal(header)
             headers[one.id] = one
             told = one.meta.get("unjudged")
             if isinstance(told, dict):
-                yield str(told.get("judge")), None, one
+                judge = str(told.get("judge"))
             elif one.verdict is not None and one.verdict.judge != "environment":
-                yield one.verdict.judge, one.verdict, one
-        for by, read in verdicts.all():
-            for ident, record in read.records.items():
+                judge = one.verdict.judge
+            else:
+                continue
+            if one.id not in later.get(judge, {}):
+                yield judge, None if isinstance(told, dict) else one.verdict, one
+        for by, records in later.items():
+            for ident, record in records.items():
                 if ident in headers:
                     yield by, record.verdict, headers[ident]
 

@@ -14,6 +14,7 @@ from ..agent.distiller import Distiller, LLMDistiller, ScriptDistiller, llm_same
 from ..agent.events import Event, RunResult
 from ..agent.expert import ExpertLLM
 from ..agent.hooks import Hooks
+from ..agent.hosting import WorldPool
 from ..agent.llms import VLLM, build_llm, same_model
 from ..agent.prompting import Prompts
 from ..agent.reflexion import Reflexion
@@ -28,6 +29,7 @@ from ..core import Release, Sampling, Task
 from ..errors import ConfigError
 from ..evals.demonstrations import demonstrate
 from ..evals.figures.evaluation import Described, Evaluation, record
+from ..evals.figures.pick import blind_answer
 from ..memory.bank import Memory
 from ..rundir import RunDirectory
 from ..seams import LLM, Taskset
@@ -77,13 +79,7 @@ async def wired(
         prompts = Prompts(config.solver.prompts)
         memory = open_memory(config.memory, directory.path, notify)
         hooks = await remembering(config, store, llm, prompts, memory, stack) if memory is not None else Hooks()
-        pool = open_pool(
-            taskset,
-            make=maker(config.taskset.name, config.taskset.options),
-            # A replay takes a world beside that of the episode it belongs to.
-            size=config.collect.concurrency * (2 if config.tools.make else 1),
-            timeout_s=config.collect.environment_timeout_s,
-        )
+        pool = _pool(config, taskset)
         stack.push_async_callback(pool.close)
         pool, shown = worlds(config, directory.path, pool, tasks, stack)
         replay = Replay(config, llm, pool, prompts)
@@ -93,10 +89,8 @@ async def wired(
         tools = await open_tools(config, stack, making)
         hooks = replace(hooks, tools=tools, budget=budget_of(config), submit="submit" in config.tools.builtin)
         if config.repair.by == "reflexion":
-            model = config.model
-            sampling = Sampling(temperature=model.temperature, top_p=model.top_p, seed=config.collect.seed)
-            hooks = Reflexion(llm, prompts, store, config.repair, sampling).hooks(hooks)
-        hooks = await verifying(config, store, llm, tools, hooks, stack)
+            hooks = _reflecting(config, store, llm, prompts).hooks(hooks)
+        hooks = await verifying(config, store, llm, tools, hooks, stack, directory.path)
         release = played(config, release_of(config, llm, prompts, memory, directory.path), memory)
         store.put_release(release)
         evaluation = Evaluation.of(config, taskset, tasks, release)
@@ -115,9 +109,26 @@ async def wired(
             hooks=hooks,
             prompts=prompts,
             release_id=release.id,
+            answer_of=blind_answer,
             on_event=on_event,
         )
         yield Wired(runner, shown, release, replay)
+
+
+def _pool(config: RunConfig, taskset: Taskset) -> WorldPool:
+    return open_pool(
+        taskset,
+        make=maker(config.taskset.name, config.taskset.options),
+        # A replay takes a world beside that of the episode it belongs to.
+        size=config.collect.concurrency * (2 if config.tools.make else 1),
+        timeout_s=config.collect.environment_timeout_s,
+    )
+
+
+def _reflecting(config: RunConfig, store: Store, llm: LLM, prompts: Prompts) -> Reflexion:
+    model = config.model
+    sampling = Sampling(temperature=model.temperature, top_p=model.top_p, seed=config.collect.seed)
+    return Reflexion(llm, prompts, store, config.repair, sampling)
 
 
 async def remembering(
@@ -163,8 +174,9 @@ async def build_distiller(
         other = {"name": distil.model} | ({"adapter": None} if distil.model != config.model.name else {})
         model = build_llm(config.model.model_copy(update=other))
         stack.push_async_callback(model.close)
-    memory.same = llm_same(model, prompts)
-    return LLMDistiller(model, prompts, distil)
+    distiller = LLMDistiller(model, prompts, distil)
+    memory.same = llm_same(model, prompts, distiller.count)
+    return distiller
 
 
 def _shared(wanted: str, playing: str) -> bool:

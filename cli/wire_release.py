@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from ..agent.embedded import EmbeddedLLM
 from ..agent.prompting import Prompts
 from ..agent.vllm import VllmLLM
-from ..config import RunConfig
+from ..config import BY_VERDICT, RunConfig
 from ..config_memory import MemoryConfig
 from ..core import Release
 from ..evals.figures.contents import folder_name
@@ -78,8 +78,10 @@ def settings_of(config: RunConfig, llm: LLM, *, remembers: bool) -> dict[str, Js
         settings["sandbox"] = config.sandbox.model_dump(mode="json", exclude=unseen)
     settings |= {"temperature": config.model.temperature, "top_p": config.model.top_p}
     if config.repair.by != "none":
-        settings["repair"] = config.repair.model_dump(mode="json")
-    if config.repair.by == "verifier":
+        # What only one way to repair has is named with that one alone, so that releases by others keep their ids.
+        unused = {"first_budget", "budget_in"} if config.repair.by != "deepening" else set()
+        settings["repair"] = config.repair.model_dump(mode="json", exclude=unused)
+    if config.repair.by in BY_VERDICT:
         settings["verify"] = config.verify.model_dump(mode="json", exclude={"withhold": True, "trust": {"agreement"}})
     if remembers:
         settings["memory"] = memory_settings(config.memory)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from ..agent.hooks import Hooks, Toolbox
@@ -11,6 +12,8 @@ from ..agent.hosting import WorldPool
 from ..agent.llms import build_llm
 from ..agent.verifiers.blinded import blind_task
 from ..agent.verifiers.code import CodeVerifier
+from ..agent.verifiers.deepening import Deepening
+from ..agent.verifiers.judgements import Judgements
 from ..agent.verifiers.judging import Judging, siblings_in
 from ..agent.verifiers.repairing import Repairing
 from ..agent.verifiers.rewinding import RewindingPool
@@ -18,7 +21,7 @@ from ..agent.verifiers.sealed import FILE, Outcomes, SealedPool
 from ..agent.verifiers.table import Parts, load_verifier
 from ..agent.verifiers.trusted import TrustedVerifier, read_weight
 from ..agent.verifiers.verifier import Verifier
-from ..config import RunConfig
+from ..config import BY_VERDICT, RunConfig
 from ..config_tools import ToolsConfig
 from ..core import Task
 from ..errors import ConfigError
@@ -31,9 +34,24 @@ JUDGING = ToolsConfig(builtin=("python",))
 
 
 async def verifying(
-    config: RunConfig, store: Store, llm: LLM, toolbox: Toolbox | None, hooks: Hooks, stack: AsyncExitStack
+    config: RunConfig,
+    store: Store,
+    llm: LLM,
+    toolbox: Toolbox | None,
+    hooks: Hooks,
+    stack: AsyncExitStack,
+    folder: Path,
 ) -> Hooks:
     """Return hooks with those of the verifier that the configuration names, if it names one.
+
+    Args:
+        config: of the run.
+        store: of the run.
+        llm: the model that acts.
+        toolbox: the tools of the run.
+        hooks: those that are there already.
+        stack: closes what is opened.
+        folder: of the run, where what models were asked as judges is kept.
 
     Raises:
         ConfigError: there is no such verifier, or it contradicts other settings.
@@ -53,7 +71,11 @@ async def verifying(
     gate, repair = config.verify.gate, config.repair
     prompts = config.solver.prompts
     repairing = Repairing(store, gate, repair.trials, prompts) if repair.by == "verifier" else None
-    return Judging(verifier, repairing, hide_end=config.verify.hide_end).hooks(hooks)
+    if repair.by == "deepening":
+        repairing = deepening = Deepening(store, gate, repair, prompts, max_steps=config.solver.max_steps)
+        hooks = replace(hooks, grows=deepening.limit)
+    heard = Judgements(folder) if config.verify.record else None
+    return Judging(verifier, repairing, hide_end=config.verify.hide_end, heard=heard).hooks(hooks)
 
 
 def check(config: RunConfig) -> None:
@@ -63,9 +85,9 @@ def check(config: RunConfig) -> None:
         ConfigError: it does.
     """
     verify, repair = config.verify, config.repair
-    if repair.by == "verifier" and verify.by in ("none", "environment"):
+    if repair.by in BY_VERDICT and verify.by in ("none", "environment"):
         raise ConfigError(
-            f"repair.by = verifier needs a verifier, and verify.by is {verify.by}.",
+            f"repair.by = {repair.by} needs a verifier, and verify.by is {verify.by}.",
             hint="Set verify.by, or repair.by = reflexion, which goes by the environment's word.",
         )
     if not verify.withhold:
@@ -106,7 +128,8 @@ def build_verifier(config: RunConfig, store: Store, llm: LLM | None, toolbox: To
         ConfigError: there is no such verifier, or its agreement cannot be read.
     """
     verify = config.verify
-    parts = Parts(llm=llm, prompts=config.solver.prompts, toolbox=toolbox, siblings=siblings_in(store))
+    beside = siblings_in(store)
+    parts = Parts(llm, config.solver.prompts, toolbox, siblings=beside, record=verify.record)
     verifier = load_verifier(verify.by, verify.options, parts)
     if verify.trust.agreement is None:
         return verifier
@@ -121,7 +144,7 @@ def worlds(
     Raises:
         StoreError: the outcomes cannot be written.
     """
-    if config.repair.by == "verifier" and config.verify.gate.fork:
+    if config.repair.by in BY_VERDICT and config.verify.gate.fork:
         pool = RewindingPool(pool)
     if not config.verify.withhold:
         return pool, tasks

@@ -12,6 +12,7 @@ from typing import Any
 from ..core import Origin, Task
 from ..errors import ConfigError, EnvironmentFailure
 from ..seams import Environment
+from ..whole import read_records
 
 FINAL = re.compile(r"####\s*(.+)\s*$")
 """GSM8K puts the answer behind this; what stands before it is its reasoning."""
@@ -70,7 +71,7 @@ class QuestionsTaskset:
     def _read(self) -> list[Task]:
         assert self._data is not None
         try:
-            lines = self._data.read_text(encoding="utf-8").splitlines()
+            lines = read_records(self._data)
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read questions {self._data}: {error}.") from error
         return [parsed(line, f"{self._data}, line {n}", n) for n, line in enumerate(lines, 1) if line.strip()]

@@ -12,11 +12,12 @@ from worlds import Walks
 class Bench:
     """A runner with everything it needs."""
 
-    def __init__(self, path, llm, *, taskset=None, solver=None, collect=None, hooks=None, saver=True):
+    def __init__(self, path, llm, *, taskset=None, solver=None, collect=None, hooks=None, saver=True, answer_of=None):
         self.path, self.llm = path, llm
         self.taskset = taskset or Walks()
         self.config = RunConfig(solver=solver or SolverConfig(), collect=collect or CollectConfig(concurrency=2))
         self.hooks, self.saver = hooks or Hooks(), saver
+        self.answer_of = answer_of
         self.events = []
 
     async def run(self, tasks=None):
@@ -31,6 +32,7 @@ class Bench:
                 worlds,
                 saver if self.saver else None,
                 hooks=self.hooks,
+                answer_of=self.answer_of,
                 on_event=self.events.append,
             )
             result = await self.runner.run(tasks or self.taskset.tasks("train"))

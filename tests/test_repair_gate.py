@@ -68,6 +68,8 @@ async def test_going_on_from_before_the_first_error(tmp_path):
         assert other == one.model_copy(update={"usage": Usage()})
     assert second.usage == ACTED + ACTED + JUDGED and first.usage.calls == 6 + 1
     assert first.meta == {"judging": JUDGED.model_dump()}
+    # 0.05 sigmoid(5 (0.7 - 0.9)), by how sure the verifier was of the first; only the second bears it.
+    assert second.meta == {"judging": JUDGED.model_dump(), "repair_cost": pytest.approx(0.05 / (1 + math.e))}
     # Only what is decided anew is decided with the critique in the prompt.
     assert ["Never go left" in step.messages[1].content for step in second.steps] == [False, False, True, True]
     assert "The first step at fault was: left" in second.steps[2].messages[1].content
@@ -137,6 +139,9 @@ async def test_at_most_so_many_attempts_and_only_where_it_is_sure(tmp_path):
     never = Says(verdict(False, critique="No.", judge="never"))
     _, found = await play(made(tmp_path, "a"), walker(()), Walks(n=1), verifier=never, trials=3)
     assert [one.attempt for one in found] == [0, 1, 2] and all(one.success for one in found)
+    # It is sure each time: 0.05 sigmoid(5 (0.7 - 1)) for each repair that led to an attempt.
+    each = 0.05 / (1 + math.exp(1.5))
+    assert [one.meta.get("repair_cost") for one in found] == [None, pytest.approx(each), pytest.approx(2 * each)]
     _, found = await play(made(tmp_path, "b"), walker((1,)), Walks(n=1), verifier=Overseer(confidence=0.5))
     assert len(found) == 1 and found[0].verdict.passed is False
 
@@ -171,7 +176,7 @@ async def test_a_verifier_that_is_down_leaves_the_attempt_as_it_was(tmp_path):
 
 def one_like(found):
     return [
-        (t.attempt, t.fork_at, t.parent, t.success, t.usage, [(s.action, s.messages, s.usage) for s in t.steps])
+        (t.attempt, t.fork_at, t.parent, t.success, t.usage, t.meta, [(s.action, s.messages, s.usage) for s in t.steps])
         for t in found
     ]
 

@@ -159,7 +159,10 @@ def test_an_evolution_that_has_not_begun(tmp_path):
 
 def test_a_first_generation_that_goes_on(tmp_path):
     page = gather(home(tmp_path / "one", [None]))
-    assert "Nothing was promoted" in outcome(page) and "Generation 1 goes on" in text(render(page))
+    said = text(render(page))
+    assert "Nothing was promoted" in outcome(page) and "Generation 1 goes on" in said
+    assert "1 release; 1 was in force" in said and "1 sample each" in said
+    assert "1 attempt of training was lost to infrastructure" in said
 
 
 def test_a_real_evolution(tmp_path):

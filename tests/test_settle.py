@@ -1,5 +1,6 @@
 """Settling: rewards and credit by name, by hand; and nothing that infrastructure ended enters a baseline."""
 
+import math
 import random
 import sys
 from types import NoneType
@@ -86,6 +87,35 @@ def test_step_rewards_add_up_to_those_of_the_episode():
     assert summed(backward, judged) == pytest.approx((0.0, -0.4))
 
 
+def test_the_cost_of_a_repair_by_hand():
+    # The verdict that sent the solver back had confidence 0.9: 0.05 sigmoid(5 (0.7 - 0.9)) = 0.05 / (1 + e) = 0.01345.
+    cost = 0.05 / (1 + math.e)
+    repaired = WON.model_copy(update={"parent": LOST.id, "fork_at": 1, "meta": {"repair_cost": cost}})
+    known = parts({"environment": 1.0, "repair_cost": 2.0}, {})
+    assert summed(known, repaired) == pytest.approx((0.0, 1.0 - 2 * 0.0134471), abs=1e-7)
+    # Begun anew, its first step is the first that was decided anew; one fork there and no more bears it where it ends.
+    assert summed(known, repaired.model_copy(update={"fork_at": None})) == pytest.approx((-2 * cost, 1.0))
+    assert summed(known, repaired.model_copy(update={"fork_at": 2})) == pytest.approx((0.0, 1.0 - 2 * cost))
+    # It is not there where nobody asks for it, nor for who was not repaired or whose repair cost nothing that is known.
+    assert summed(parts({"environment": 1.0}, {}), repaired) == (0.0, 1.0)
+    alone = parts({"repair_cost": 1.0}, {})
+    assert summed(alone, repaired.model_copy(update={"parent": None})) is None
+    assert summed(alone, repaired.model_copy(update={"meta": {}})) is None
+    assert summed(known, WON) == (0.0, 1.0)
+
+
+def test_of_two_siblings_that_are_as_good_the_one_without_a_repair_is_better():
+    # R = 1 and 1 - 0.02 in one group, so the advantages are +- 0.01; without the cost there is nothing to learn.
+    repaired = attempt("repaired", "open blue", "look right", task="a")
+    repaired = repaired.model_copy(update={"parent": LOST.id, "meta": {"repair_cost": 0.02}})
+    costly = settled(WON, repaired, credit="dr_grpo", rewards={"environment": 1.0, "repair_cost": 1.0})
+    assert costly.returns == {"won": 1.0, "repaired": 0.98}
+    values = {name: {round(one, 9) for one in rows[0]} - {0.0} for name, rows in advantages(costly).items()}
+    assert values == {"won": {0.01}, "repaired": {-0.01}}
+    with pytest.raises(TrainingError, match="all got the same"):
+        settled(WON, repaired, credit="dr_grpo")
+
+
 OPTIONS = {
     "length": {"most": 8, "buffer": 4},
     "par": {"references": [0.0, 1.0]},
@@ -97,12 +127,12 @@ OPTIONS = {
 @pytest.mark.parametrize("name", REWARDS)
 def test_every_reward_there_is(name):
     verdict, known = Verdict(passed=True, score=1.0, step_scores=(0.5, 1.0)), {"progress": [0.25, 0.75]}
-    told = WON.model_copy(update={"verdict": verdict, "meta": known})
+    told = WON.model_copy(update={"verdict": verdict, "meta": {**known, "repair_cost": 0.01}, "parent": LOST.id})
     told = told.model_copy(update={"task": told.task.model_copy(update={"truth": [{"name": "go", "arguments": {}}]})})
     [part] = parts({name: 1.0}, {name: OPTIONS[name]} if name in OPTIONS else {})
     found = summed([part], told)
     assert found is not None and len(found) == 2
-    assert part.of_steps == (name in ("environment", "invalid_actions", "format", "process", "progress"))
+    assert part.of_steps == (name in ("environment", "invalid_actions", "format", "process", "progress", "repair_cost"))
     assert part.of_steps or found[0] == 0.0
 
 

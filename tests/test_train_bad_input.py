@@ -337,7 +337,7 @@ NO_BETTER = {"accepts_wrong": 0.6, "rejects_right": 0.5}
         (
             {"rewards": {"luck": 1.0}},
             "grpo.rewards names 'luck'; there are: environment, outcome, invalid_actions, format, process, progress, "
-            "length, verifier, verifier_backward, verifier_forward, tool_use, tool_calls, par. "
+            "length, verifier, verifier_backward, verifier_forward, tool_use, tool_calls, par, repair_cost. "
             "A function of your own is named as module:name.",
         ),
         ({"rewards": {"length": 1.0}}, "grpo.reward_options.length.most: missing required argument."),

@@ -76,9 +76,10 @@ async def test_no_canary_gets_anywhere(tmp_path):
     assert len(stored) == 12 and items and len(overseer.shown) == 12
     for mark in (*MARKS, str(REWARD), '"solution"', '"progress"'):
         assert not any(mark in text for text in texts), mark
-    # Not in the bytes of the files either, but for the one that is kept apart.
+    # Not in the bytes of the files either, but for the one that is kept apart. Chroma's graph is not looked at: it may
+    # hold what this process had in its memory before, such as texts of other tests, and nothing reads that.
     for file in tmp_path.rglob("*"):
-        if file.is_file() and not file.name.startswith(FILE):
+        if file.is_file() and file.suffix != ".bin" and not file.name.startswith(FILE):
             assert not any(mark.encode() in file.read_bytes() for mark in MARKS), file
     for one in stored:
         assert (one.task.truth, one.success, one.score, one.reward) == (None,) * 4

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ..config_training import TrainConfig
 from ..core import Trajectory
+from ..roles import LONGEST, PREFIXES, SOLVER, about, role_of
 from ..store import Store
 from .outcomes import Outcomes
 
@@ -27,18 +28,22 @@ class Header(NamedTuple):
     steps: int
     silent: str | None = None
     """Why its verdict says nothing, where outcomes are those of verdicts."""
+    role: str = SOLVER
 
     @classmethod
     def of(cls, one: Trajectory, silent: str | None = None) -> Header:
         """Return that of an attempt."""
-        failed, steps = one.failure is not None, len(one.steps)
-        return cls(one.id, one.run_id, one.task.id, one.task.split, failed, one.success, one.reward, steps, silent)
+        failed, steps, role = one.failure is not None, len(one.steps), role_of(one)
+        task = one.task
+        return cls(one.id, one.run_id, task.id, task.split, failed, one.success, one.reward, steps, silent, role)
 
     def unfit(self, config: TrainConfig) -> str | None:
         """Say why an attempt is not trained on, or None."""
+        if self.role not in config.samples.roles:
+            return f"of role {self.role}"
         if config.samples.splits and self.split not in config.samples.splits:
             return f"of split {self.split}" if self.split else "of split '' (none)"
-        if config.samples.tasks and self.task_id not in config.samples.tasks:
+        if config.samples.tasks and about(self.task_id) not in config.samples.tasks:
             return "at other tasks"
         if self.failed:
             return INFRASTRUCTURE
@@ -63,21 +68,24 @@ def headers_in(store: Store, run_id: str | None, outcomes: Outcomes) -> Iterator
         ConfigError: it is not known what the word of a verifier is worth.
         StoreError: the store cannot be read.
     """
-    # Verdicts are in the bodies, which are read only where outcomes are theirs.
-    body = ", body" if outcomes.by_verdict else ""
-    query = f"SELECT id, run_id, task_id, split, failed, success, reward, steps{body} FROM trajectories WHERE NOT open"
+    # Verdicts and roles are in the bodies, which are read only where outcomes are those of verdicts, or where a task id
+    # looks like one of another role.
+    begins = ", ".join(f"'{prefix}'" for prefix in PREFIXES)
+    body = "body" if outcomes.by_verdict else f"CASE WHEN substr(task_id, 1, {LONGEST}) IN ({begins}) THEN body END"
+    columns = f"id, run_id, task_id, split, failed, success, reward, steps, {body}"
+    query = f"SELECT {columns} FROM trajectories WHERE NOT open"
     own = () if run_id is None else (run_id,)
     rows = store.select(f"{query}{' AND run_id = ?' if own else ''} ORDER BY started_at, id", own)
-    for ident, run, task, split, failed, success, reward, steps, *whole in rows:
+    for ident, run, task, split, failed, success, reward, steps, body in rows:
         known = None if success is None else bool(success)
         header = Header(ident, run, task, split, bool(failed), known, reward, steps)
-        yield header if not whole else _judged(header, whole[0], outcomes)
+        yield header if body is None else _judged(header, body, outcomes)
 
 
 def _judged(header: Header, body: str, outcomes: Outcomes) -> Header:
-    """Return a header with the outcome of the verdict."""
+    """Return a header with its role and, where outcomes are those of verdicts, that of its verdict."""
     try:
         one, silent = outcomes.of(Trajectory.model_validate_json(body))
     except ValueError:
         return header  # it is told as damaged where it is read whole
-    return header._replace(success=one.success, reward=one.reward, silent=silent)
+    return header._replace(success=one.success, reward=one.reward, silent=silent, role=role_of(one))

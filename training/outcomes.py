@@ -12,6 +12,8 @@ from ..config_training import SamplesConfig, TrainConfig
 from ..core import Trajectory, Verdict
 from ..errors import ConfigError, StoreError, boundary
 from ..judged import ENVIRONMENT, Word, as_judged, silent
+from ..roles import SOLVER, role_of
+from ..whole import read_records
 
 VERDICTS = "verdicts"
 """Folder in a run where verdicts lie that were given afterwards."""
@@ -34,12 +36,14 @@ class Outcomes:
         self.by_verdict = samples.outcome == "verdict"
         self._words = _words(samples) if self.by_verdict else {}
         self._given: Mapping[str, Verdict] | None = None
+        self._lacking: str | None = None
 
     def at(self, run: Path | None) -> Outcomes:
         """Return the same for attempts of a run, with the verdicts that `samples.judge` gave beside it.
 
+        Where it gave none, `of` says so: what a model was asked as proposer or judge needs none.
+
         Raises:
-            ConfigError: that verifier gave none.
             StoreError: they cannot be read.
         """
         judge = self._samples.judge
@@ -49,26 +53,32 @@ class Outcomes:
         own.__dict__.update(self.__dict__)
         own._given = given(run, judge) if run is not None else None
         if own._given is None:
-            where = f"beside {run}" if run is not None else "where there is no run"
-            raise ConfigError(
-                f"samples.judge is {judge}, and there are no verdicts of that name {where}.",
-                hint=f"`lamarck verify {run or 'RUN'} --name {judge}` gives some; without it those of the run count.",
-            )
+            own._lacking = str(run or "")
         return own
 
     def of(self, one: Trajectory) -> tuple[Trajectory, str | None]:
         """Return an attempt with its outcome, and why there is none that could be trained on; None where there is.
 
         Raises:
-            ConfigError: it is not known what the word of its judge is worth, though that of others is.
+            ConfigError: the verifier that counts gave no verdicts here, or it is not known what the word of its judge
+                is worth, though that of others is.
         """
-        if not self.by_verdict:
-            return one, None
+        if not self.by_verdict or role_of(one) != SOLVER:
+            return one, None  # a judgement and a proposal have rewards of their own, and no verdict
+        if self._lacking is not None:
+            raise self._none_given(self._lacking)
         if self._given is not None:
             meta = {key: value for key, value in one.meta.items() if key != "unjudged"}
             one = one.model_copy(update={"verdict": self._given.get(one.id), "meta": meta})
         word = self._word(one.verdict)
         return as_judged(one, word), silent(one, word)
+
+    def _none_given(self, run: str) -> ConfigError:
+        judge, where = self._samples.judge, f"beside {run}" if run else "where there is no run"
+        return ConfigError(
+            f"samples.judge is {judge}, and there are no verdicts of that name {where}.",
+            hint=f"`lamarck verify {run or 'RUN'} --name {judge}` gives some; without it those of the run count.",
+        )
 
     def _word(self, verdict: Verdict | None) -> Word:
         if verdict is None or verdict.judge == ENVIRONMENT or "" in self._words:
@@ -109,7 +119,7 @@ def given(run: Path, judge: str) -> Mapping[str, Verdict] | None:
     """
     for path in sorted((run / VERDICTS).glob("*.jsonl")):
         with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-            head, *lines = path.read_text(encoding="utf-8").splitlines() or [""]
+            head, *lines = read_records(path) or [""]
         if _plain(head).get("by") != judge:
             continue
         found: dict[str, Verdict] = {}

@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from ..config_training import TrainConfig
 from ..core import Trajectory, content_id
 from ..errors import TrainingError
+from ..roles import about
 from .base import Base
 from .checks import check
 from .collate import Weighed
@@ -162,8 +163,11 @@ def prepare(config: TrainConfig, sources: Sources, base: Base) -> Prepared[Any]:
 
 
 def held_back(config: TrainConfig, task_id: str) -> bool:
-    """Say whether a task is held back to measure the loss on: by its id alone, so in every stage and run alike."""
-    return int(content_id("validate", task_id)[:12], 16) / 16**12 < config.validate_share
+    """Say whether a task is held back to measure the loss on: by its id alone, so in every stage and run alike.
+
+    What was judged at a task is held back with it.
+    """
+    return int(content_id("validate", about(task_id))[:12], 16) / 16**12 < config.validate_share
 
 
 def limit(config: TrainConfig, base: Base) -> int:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..config_training import TrainConfig
+from ..config_training import ReplayConfig, TrainConfig
 from ..errors import TrainingError
 from .collate import Weighed
 from .replay import Distance, distance, effective_sample_size, recent, token_weights, truncated_weight
@@ -96,16 +96,9 @@ def plan_replay(
         if settings.trust is not None and abs(far.mean) > settings.trust:
             left_out[FAR] += 1
             continue
-        row_weight = truncated_weight(far, settings.truncate)
-        if settings.weights == "row":
-            each: tuple[float, ...] = (row_weight,) * len(now)
-        else:
-            each = token_weights(one.row, now, settings.truncate)
-            row_weight = math.fsum(w for w, known in zip(each, one.row.loss_mask, strict=True) if known) / far.tokens
-        advantages = tuple(a * w for a, w in zip(one.advantages, each, strict=True))
-        old = tuple(value * known for value, known in zip(now, one.row.loss_mask, strict=True))
-        found.append(Weighed(replace(one.row, logprobs=old), advantages))
-        weights.append(row_weight)
+        row, weight = _anchored(one, now, far, settings)
+        found.append(row)
+        weights.append(weight)
         gaps.append(abs(far.mean))
     return Replayed(
         rows=found,
@@ -115,6 +108,19 @@ def plan_replay(
         ages=_ages(found, ages),
         log_ratio=math.fsum(gaps) / len(gaps) if gaps else 0.0,
     )
+
+
+def _anchored(one: Weighed, now: tuple[float, ...], far: Distance, settings: ReplayConfig) -> tuple[Weighed, float]:
+    """Return a row with today's policy as its old one and its weight in its advantages; and that weight."""
+    row_weight = truncated_weight(far, settings.truncate)
+    if settings.weights == "row":
+        each: tuple[float, ...] = (row_weight,) * len(now)
+    else:
+        each = token_weights(one.row, now, settings.truncate)
+        row_weight = math.fsum(w for w, known in zip(each, one.row.loss_mask, strict=True) if known) / far.tokens
+    advantages = tuple(a * w for a, w in zip(one.advantages, each, strict=True))
+    old = tuple(value * known for value, known in zip(now, one.row.loss_mask, strict=True))
+    return Weighed(replace(one.row, logprobs=old), advantages), row_weight
 
 
 def _usable(

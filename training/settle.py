@@ -11,9 +11,10 @@ from typing import Any
 from ..config_training import TrainConfig
 from ..core import Trajectory
 from ..errors import ConfigError, TrainingError
+from ..roles import role_of
 from .collate import Weighed
 from .credit.contributions import settled_episode
-from .credit.episode import Credit, Episode
+from .credit.episode import Advantages, Credit, Episode
 from .credit.named import NEEDS, advantages_by, credit_named
 from .headers import INFRASTRUCTURE
 from .objectives.named import objective_named
@@ -62,7 +63,7 @@ def settle(config: TrainConfig, sources: Sources, tokenizer: Any) -> Settled:
     able, episodes = _episodes(credit, picked, left_out)
     rows = [
         weighed
-        for group, advantages in zip(able, advantages_by(config.grpo.credit, credit, episodes), strict=True)
+        for group, advantages in zip(able, _advantages(config, credit, able, episodes), strict=True)
         for one, of_steps in zip(group, advantages, strict=True)
         for weighed in _rows(config, one.trajectory, of_steps, tokenizer, left_out)
     ]
@@ -115,6 +116,25 @@ def _episodes(
                 hint=need.hint,
             )
     return able, episodes
+
+
+def _advantages(
+    config: TrainConfig, credit: Credit, able: Sequence[Sequence[Rewarded]], episodes: Sequence[Sequence[Episode]]
+) -> Advantages:
+    """Return what the estimator says, of each part that the model played by itself.
+
+    Rewards of solver, proposer and verifier have scales of their own, and some estimators compare over all groups.
+    Absolute Zero takes a baseline for each pair of task and role (2505.03335).
+    """
+    parts: dict[str, list[int]] = {}
+    for place, group in enumerate(able):
+        parts.setdefault(role_of(group[0].trajectory), []).append(place)
+    found: Advantages = [[] for _ in able]
+    for places in parts.values():
+        said = advantages_by(config.grpo.credit, credit, [episodes[place] for place in places])
+        for place, values in zip(places, said, strict=True):
+            found[place] = values
+    return found
 
 
 def _rows(

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from ..core import Trajectory, Wire
 from ..errors import ConfigError
+from ..roles import SOLVER, role_of
 from .played import Played, played
 from .sources import Sources
 
@@ -56,6 +57,9 @@ class Data(Wire):
     tasksets: dict[str, int] = Field(default_factory=dict)
     splits: dict[str, int] = Field(default_factory=dict)
     """Split -> attempts."""
+    roles: dict[str, int] = Field(default_factory=dict)
+    """Part that the model played (solver, proposer, verifier) -> attempts. Tasksets, tasks and what was solved are
+    those of the solver."""
     seeds: tuple[int, ...] = ()
     """Seeds of the tasks, each once; with id and split they name the same episodes anywhere."""
     played: Played | None = None
@@ -78,18 +82,20 @@ class Data(Wire):
     def of(cls, sources: Sources, places: Sequence[str], **more: Any) -> Data:
         """Return what there is to say of attempts; `more` says what was made of them."""
         found = sources.trajectories
+        own = [one for one in found if role_of(one) == SOLVER]
         return cls(
             stores=tuple(places) or sources.places,
             runs=sources.runs,
             releases=tuple(sorted({one.release_id for one in found if one.release_id})),
             policies=_count(map(_policy, found)),
-            tasksets=_count(one.task.environment for one in found),
+            tasksets=_count(one.task.environment for one in own),
             splits=_count(one.task.split or "none" for one in found),
+            roles=_count(map(role_of, found)),
             seeds=tuple(sorted({one.task.seed for one in found})),
             played=played(places, found),
             attempts=len(found),
-            tasks=len({one.task.id for one in found}),
-            solved=sum(bool(one.success) for one in found),
+            tasks=len({one.task.id for one in own}),
+            solved=sum(bool(one.success) for one in own),
             **more,
         )
 
@@ -194,6 +200,8 @@ def lines(summary: Summary) -> list[str]:
         f"({summary.tokens_per_s:,.0f} tokens/s) on {data.rows} {NOUNS[summary.kind]} of {data.attempts} attempts at "
         f"{data.tasks} tasks, {data.solved} solved, from {where}"
     ]
+    if set(data.roles) - {SOLVER}:
+        out.append("roles: " + ", ".join(f"{count} attempts as {role}" for role, count in data.roles.items()))
     if data.left_out:
         out.append("left out: " + ", ".join(f"{count} {why}" for why, count in data.left_out.items()))
     out += [f"{name}: {sentence}" for name, sentence in trends(summary).items()]

@@ -44,6 +44,13 @@ class Generation(Wire):
     skipped: dict[str, str] = Field(default_factory=dict)
     """Phase -> why it was not done."""
 
+    @property
+    def played(self) -> Figures:
+        """What came of the attempts: the figures of `collect`, with those of `verify` that could be told only when all
+        attempts were there."""
+        later = self.figures.get("verify", {}).get("played")
+        return {**self.figures.get("collect", {}), **(later if isinstance(later, dict) else {})}
+
     def after(self, phase: Phase, figures: Figures, seconds: float) -> Generation:
         """Return it with a phase that has ended."""
         return self.model_copy(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...core import Origin, Step, Task, Trajectory, content_id
+from ...roles import PROPOSER
 from .proposer import Asked, Outcome, Proposal
 from .rewards import azr_composite, earned
 
@@ -13,7 +14,13 @@ MALFORMED = frozenset({"format", "fields", "too_long"})
 
 
 def episodes(
-    proposal: Proposal, outcomes: Sequence[Outcome], *, by: str, run_id: str, reward: str = "azr"
+    proposal: Proposal,
+    outcomes: Sequence[Outcome],
+    *,
+    by: str,
+    run_id: str,
+    reward: str = "azr",
+    at: float = 0.0,
 ) -> tuple[Trajectory, ...]:
     """Return an attempt for each answer whose worth is known, rewarded as Absolute Zero does (2505.03335).
 
@@ -27,6 +34,7 @@ def episodes(
         by: name of the proposer.
         run_id: the run these attempts belong to.
         reward: of a task; see `REWARDS`.
+        at: when it was asked, in Unix time.
 
     Raises:
         ConfigError: there is no such reward.
@@ -39,7 +47,7 @@ def episodes(
         if value is None:
             continue
         category = categories.get(asked.task_id or "", asked.refusal.category if asked.refusal else "")
-        found.append(_attempt(asked, value, f"proposer/{by}/{category}", run_id, number))
+        found.append(_attempt(asked, value, f"{PROPOSER}/{by}/{category}", run_id, number, at))
     return tuple(found)
 
 
@@ -51,7 +59,7 @@ def _value(asked: Asked, worth: Mapping[str, float]) -> float | None:
     return azr_composite(0.0, well_formed=asked.refusal.reason not in MALFORMED, valid=False)
 
 
-def _attempt(asked: Asked, value: float, kind: str, run_id: str, number: int) -> Trajectory:
+def _attempt(asked: Asked, value: float, kind: str, run_id: str, number: int, at: float) -> Trajectory:
     reply, question = asked.reply, asked.messages[-1].content
     ident = content_id(run_id, kind, number, question, reply.text)
     step = Step(
@@ -69,16 +77,14 @@ def _attempt(asked: Asked, value: float, kind: str, run_id: str, number: int) ->
         entropies=reply.entropies,
         model=reply.model,
         policy_version=reply.policy_version,
-        role="proposer",
+        role=PROPOSER,
         usage=reply.usage,
         model_seconds=reply.seconds,
     )
     return Trajectory(
         id=ident,
         run_id=run_id,
-        task=Task(
-            id=kind, goal="propose a task", environment="proposer", split="train", category=kind, origin=Origin()
-        ),
+        task=Task(id=kind, goal="propose a task", environment=PROPOSER, split="train", category=kind, origin=Origin()),
         group_id=f"{run_id}/{kind}",
         sample=number,
         steps=(step,),
@@ -87,4 +93,6 @@ def _attempt(asked: Asked, value: float, kind: str, run_id: str, number: int) ->
         reward=value,
         success=value > 0,
         usage=reply.usage,
+        started_at=at,
+        meta={"role": PROPOSER},
     )

@@ -111,7 +111,8 @@ class Making:
                     if attempt.made.keep is not None:
                         buffer[category] = [*buffer.get(category, []), attempt.made.keep][-BUFFER:]
             if refusal is not None:
-                refused.append(refusal.model_copy(update={"category": category}))
+                refusal = refusal.model_copy(update={"category": category})
+                refused.append(refusal)
             if attempt.asked is not None:
                 made = tasks[-1].id if attempt.made is not None and refusal is None else None
                 asked.append(attempt.asked.model_copy(update={"task_id": made, "refusal": refusal}))

@@ -17,7 +17,8 @@ class ConsistencyVerifier:
     a share of the votes. Attempts without an answer have no vote, and repaired ones only their last.
 
     In a run that goes on, only attempts that have ended have a vote, so the order in which they end matters: judge
-    afterwards (`lamarck verify`) where this must be repeatable.
+    afterwards (`lamarck verify`) where this must be repeatable. An evolution does so by itself. What is sent back for
+    repair is sent back while its siblings still play.
 
     Args:
         siblings: gives the other attempts.
@@ -25,6 +26,7 @@ class ConsistencyVerifier:
     """
 
     name = "consistency"
+    by_siblings = True
 
     def __init__(self, siblings: Siblings | None = None, least: int = 3) -> None:
         if siblings is None:

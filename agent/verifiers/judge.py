@@ -9,7 +9,7 @@ from ...core import Message, Sampling, Step, ToolCall, Trajectory, Usage, Verdic
 from ...errors import ConfigError
 from ...seams import LLM
 from ...tools.toolset import Joined, Tools
-from ..hooks import EpisodeTools, Judged, Shared, Toolbox
+from ..hooks import EpisodeTools, Judged, Judgement, Said, Shared, Toolbox
 from ..react import is_thought
 from ..tool_calls import at_once
 from .answers import step_text
@@ -41,6 +41,7 @@ class JudgeVerifier:
         temperature: 0 takes the most probable.
         seed: of the sampling.
         prompts: folder with prompt files of the user's own.
+        record: ask for the tokens of the answers and their log-probabilities, to train on.
     """
 
     name = "judge"
@@ -58,13 +59,14 @@ class JudgeVerifier:
         temperature: float = 0.0,
         seed: int = 0,
         prompts: str | None = None,
+        record: bool = False,
     ) -> None:
         if llm is None:
             raise ConfigError("verifier judge has no model.", hint="Set verify.model.")
         self._llm, self._toolbox = llm, toolbox
         self._rubric, self._calculate = rubric, calculate
         self._rounds, self._calls, self._again = rounds, calls, again
-        self._sampling = Sampling(temperature=temperature, max_tokens=max_tokens, logprobs=False)
+        self._sampling = Sampling(temperature=temperature, max_tokens=max_tokens, logprobs=record)
         self._seed, self._folder = seed, prompts
 
     async def verify(self, trajectory: Trajectory) -> Verdict:
@@ -87,6 +89,7 @@ class JudgeVerifier:
         shown = shown_steps(trajectory.steps)
         messages = [Message(role="user", content=self._prompt(trajectory, shown, tools is not None))]
         evidence: list[ToolCall] = []
+        said: list[Said] = []
         spent, rounds, tries, why = Usage(), 0, 0, ""
         while True:
             open_ = tools is not None and rounds < self._rounds and len(evidence) < self._calls
@@ -100,18 +103,19 @@ class JudgeVerifier:
                 left = reply.tool_calls[len(done) :]
                 done += [call.model_copy(update={"error": "no tool calls are left.", "ran": False}) for call in left]
                 evidence += done
+                said.append(Said(messages=tuple(messages), reply=reply, calls=tuple(done)))
                 rounds += 1
                 messages += _exchange(reply.text, done)
                 continue
             name = f"{self.name}:{reply.model or self._llm.name}"
             try:
                 found = verdict_of(reply.text, shown, len(trajectory.steps), evidence, name)
+                why = ""
             except NoVerdictError as error:
-                why = str(error)
-            else:
-                return Judged(found, spent)
-            if tries >= self._again:
-                return Judged(unjudged(name, why, evidence), spent)
+                found, why = unjudged(name, str(error), evidence), str(error)
+            said.append(Said(messages=tuple(messages), reply=reply, wrong=why))
+            if not why or tries >= self._again:
+                return Judged(found, spent, (Judgement(verdict=found, said=tuple(said)),))
             tries += 1
             messages.append(Message(role="assistant", content=reply.text))
             messages.append(Message(role="user", content=fill("verify_again", self._folder, why=why)))

@@ -10,6 +10,7 @@ from ...core import Trajectory
 from ...store import Store
 from ..hooks import Hooks, Judged
 from .blinded import blinded
+from .judgements import Judgements
 from .repairing import Repairing
 from .verifier import Seeing, Siblings, Verifier, ask
 
@@ -21,11 +22,19 @@ class Judging:
         verifier: who judges.
         repairing: sends the solver back; None leaves attempts as they are.
         hide_end: show no last observation where the world ended the episode.
+        heard: keeps what models were asked; None keeps nothing.
     """
 
-    def __init__(self, verifier: Verifier, repairing: Repairing | None = None, *, hide_end: bool = True) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        repairing: Repairing | None = None,
+        *,
+        hide_end: bool = True,
+        heard: Judgements | None = None,
+    ) -> None:
         self._verifier, self._repairing = verifier, repairing
-        self._hide_end = hide_end
+        self._hide_end, self._heard = hide_end, heard
 
     def hooks(self, hooks: Hooks) -> Hooks:
         """Return hooks with these added."""
@@ -39,6 +48,8 @@ class Judging:
             ModelError, SandboxError: what the verifier needs does not answer; the attempt waits.
         """
         judged = await ask(self._verifier, shown_to(self._verifier, trajectory, hide_end=self._hide_end))
+        if self._heard is not None and judged.heard:
+            self._heard.add(trajectory.id, judged.heard)
         scores, steps = judged.verdict.step_scores, len(trajectory.steps)
         if scores and len(scores) != steps:
             # A verifier of the user's own may miscount; scores of other steps must not be taken for those of these.

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from ...core import Usage, Verdict, Wire, content_id
 from ...errors import StoreError, boundary
+from ...whole import read_records
 
 FOLDER = "verdicts"
 
@@ -49,7 +50,7 @@ class Verdicts:
         found = []
         for path in sorted(self._folder.glob("*.jsonl")):
             with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-                lines = path.read_text(encoding="utf-8").splitlines()
+                lines = read_records(path)
             try:
                 found.append(str(json.loads(lines[0])["by"]))
             except (IndexError, ValueError, KeyError, TypeError):
@@ -62,7 +63,7 @@ class Verdicts:
         if not path.is_file():
             return Read({}, 0)
         with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_records(path)
         records, damaged = dict[str, Record](), 0
         for line in lines[1:]:
             try:
@@ -73,8 +74,17 @@ class Verdicts:
             records[record.trajectory_id] = record
         return Read(records, damaged)
 
+    def begin(self, by: str) -> None:
+        """Make the file of a name where there is none: it then says that all of nothing was judged."""
+        path = self._path(by)
+        if not path.is_file():
+            self._append(by, "")
+
     def add(self, by: str, record: Record) -> None:
         """Append one verdict; it is in the file when this returns."""
+        self._append(by, f"{record.model_dump_json()}\n")
+
+    def _append(self, by: str, line: str) -> None:
         path = self._path(by)
         with boundary(StoreError, f"writing verdicts {path}", OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +93,7 @@ class Verdicts:
             torn = not new and not path.read_bytes().endswith(b"\n")
             with path.open("a", encoding="utf-8") as file:
                 head = json.dumps({"by": by, "schema_version": 1}) + "\n" if new else "\n" if torn else ""
-                file.write(f"{head}{record.model_dump_json()}\n")
+                file.write(head + line)
 
     def all(self) -> Iterator[tuple[str, Read]]:
         """Yield every name with its verdicts."""

@@ -34,7 +34,10 @@ def gate(confidence: float, settings: GateSettings) -> float:
 
 
 def repair_cost(verdict: Verdict, settings: GateSettings) -> float:
-    """Return g * C_repair, what a repair that this verdict brought about takes off the reward."""
+    """Return g * C_repair, what a repair that this verdict brought about takes off the reward of the attempt it led to.
+
+    An attempt after two repairs bears both. The reward `repair_cost` of training takes it off.
+    """
     return gate(verdict.confidence, settings) * settings.cost
 
 
@@ -74,7 +77,9 @@ class Repairing:
         if not wants_repair(verdict, self._settings) or await self._tried(trajectory) >= self._trials:
             return None
         at = first_error(verdict, self._settings.step_score)
-        return Retry(self._critique(trajectory, verdict, at), at if self._settings.fork and at else None)
+        before = trajectory.meta.get("repair_cost", 0.0)
+        cost = (before if isinstance(before, int | float) else 0.0) + repair_cost(verdict, self._settings)
+        return Retry(self._critique(trajectory, verdict, at), at if self._settings.fork and at else None, cost)
 
     def _critique(self, trajectory: Trajectory, verdict: Verdict, at: int | None) -> str:
         fault = ""

@@ -46,6 +46,8 @@ class Parts:
     """The tools of the run."""
     siblings: Siblings | None = None
     """Gives the attempts at the same task."""
+    record: bool = False
+    """Whether models are to be trained on what they are asked; see `episodes`."""
 
 
 def verifier_names() -> list[str]:
@@ -80,6 +82,39 @@ def load_verifier(name: str, options: Mapping[str, Any], parts: Parts) -> Verifi
     if not callable(getattr(found, "verify", None)) or not isinstance(getattr(found, "name", None), str):
         raise ConfigError(f"verifier {name} has no verify and name.", hint="See lamarck.agent.verifiers.verifier.")
     return found
+
+
+def by_siblings(name: str, options: Mapping[str, Any]) -> bool:
+    """Say whether what a verifier makes of an attempt hangs on the attempts beside it, so that it judges at the end.
+
+    Its class says so by `by_siblings`; one that says nothing is taken at its signature, by whether it asks for them.
+    One that asks `members` hangs on them where one of those does.
+
+    Args:
+        name: as in `load_verifier`; `none` is no verifier.
+        options: those of the configuration.
+
+    Raises:
+        ConfigError: there is none of that name, or it does not import.
+    """
+    if name == "none":
+        return False
+    factory, members = _factory(name), options.get("members")
+    said = getattr(factory, "by_siblings", None)
+    if said is None:
+        with boundary(ConfigError, f"verifier {name}: {factory!r} cannot be called", TypeError, ValueError):
+            said = "siblings" in inspect.signature(factory).parameters
+    named = [one for one in members if isinstance(one, Mapping)] if isinstance(members, list | tuple) else []
+    return bool(said) or any(by_siblings(str(one.get("by")), one.get("options", {})) for one in named)
+
+
+def called(name: str) -> str:
+    """Return what a verifier calls itself, as in the verdicts it gives.
+
+    Raises:
+        ConfigError: there is none of that name, or it does not import.
+    """
+    return str(getattr(_factory(name), "name", name))
 
 
 def _factory(name: str) -> Callable[..., Verifier]:

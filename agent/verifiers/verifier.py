@@ -18,7 +18,10 @@ class Verifier(Protocol):
     """Judges attempts. Entry-point group `lamarck.verifiers`.
 
     The entry point (or `module:Class`) is called with the options of the configuration as keyword arguments, and with
-    those of `llm`, `prompts`, `toolbox`, `siblings` and `make` that it names: see `table.Parts`.
+    those of `llm`, `prompts`, `toolbox`, `siblings`, `record` and `make` that it names: see `table.Parts`.
+
+    Where what it says of an attempt hangs on the attempts beside it, the class says so by `by_siblings = True`: its
+    word counts only once all of them have ended.
     """
 
     name: str

@@ -62,7 +62,8 @@ class VoteVerifier:
         said = await asyncio.gather(*(ask(member, trajectory) for member, _ in self._members))
         usage = sum((one.usage for one in said), Usage())
         weights = [weight for _, weight in self._members]
-        return Judged(weighed([one.verdict for one in said], weights, len(trajectory.steps), self.name), usage)
+        heard = tuple(judgement for one in said for judgement in one.heard)
+        return Judged(weighed([one.verdict for one in said], weights, len(trajectory.steps), self.name), usage, heard)
 
 
 def weighed(verdicts: Sequence[Verdict], weights: Sequence[float], steps: int, judge: str) -> Verdict:

@@ -30,7 +30,7 @@ def rung(records: Sequence[Generation], config: CollapseConfig) -> list[collapse
 
 
 def _read(record: Generation) -> collapse.Generation:
-    played: dict[str, Any] = record.figures.get("collect", {})
+    played: dict[str, Any] = record.played
     gated: dict[str, Any] = record.figures.get("gate", {})
     held = gated.get("candidate" if record.decision == "promote" else "incumbent") or {}
     actions = played.get("actions")

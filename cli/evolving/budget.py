@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from ...agent.evolution.generation import Generation
 from ...config_evolve import BudgetConfig
 
-PLAYED = ("collect", "gate", "distil")
-"""Phases that ask models."""
+PLAYED = ("propose", "collect", "verify", "gate", "distil")
+"""Phases that ask models. What is judged while a generation plays is in the tokens of `collect`; `verify` has those of
+what is judged after it."""
 
 
 class Budget:

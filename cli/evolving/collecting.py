@@ -22,11 +22,13 @@ from ...judged import as_judged
 from ...memory.bank import Memory
 from ...release_memory import FILE, copy_memory
 from ...releases import Releases
+from ...roles import VERIFIER
 from ...rundir import RunDirectory
 from ...store import Store
 from ..accepted import Accepted, headers_in, last_of
 from ..screen import Screen
 from ..wire import select
+from .afterwards import Afterwards
 from .alarms import signs
 from .chains import links
 from .home import Home
@@ -52,6 +54,8 @@ class Collecting:
     ) -> None:
         self._home, self._config, self._releases = home, config, releases
         self._quiet, self._screen = quiet, screen
+        self._afterwards = Afterwards(config)
+        self._records = VERIFIER in config.train.samples.roles
 
     async def collect(
         self, now: Generation, tasks: TasksetConfig, learn: Callable[[Generation], Awaitable[None]]
@@ -69,7 +73,7 @@ class Collecting:
         directory, chain = await self._played(now, tasks, learn)
         signals = signs(self._rewarded(directory)) | by_link(directory, chain)
         if self._config.run.verify.withhold:
-            return {**unseen(directory), **signals}
+            return {**unseen(directory, judged=not self._afterwards.needed), **signals}
         found = Played.read(directory)
         ended, solved = found.total.episodes, found.total.successes
         low, high = wilson(solved, ended)
@@ -112,9 +116,16 @@ class Collecting:
         return directory, chain
 
     def _rewarded(self, directory: RunDirectory) -> list[Trajectory]:
-        """Return the attempts with the rewards that are learned from: alarms ring where those part from the truth."""
+        """Return the attempts with the rewards that are learned from: alarms ring where those part from the truth.
+
+        With none where those are not known before all have been judged.
+        """
         found = attempts(directory)
-        return [as_judged(one) for one in found] if self._config.learn.by == "verdict" else found
+        if self._config.learn.by != "verdict":
+            return found
+        if self._afterwards.needed:
+            return [one.model_copy(update={"reward": None}) for one in found]
+        return [as_judged(one) for one in found]
 
     def config_of(self, now: Generation, tasks: TasksetConfig) -> RunConfig:
         """Return how a generation plays: as its parent does, with a copy of the parent's memory to learn into."""
@@ -136,6 +147,7 @@ class Collecting:
                     update={"mode": mode, "path": str(memory) if memory is not None else None}
                 ),
                 "collect": run.collect.model_copy(update={"seed": run.collect.seed + now.number}),
+                "verify": run.verify.model_copy(update={"record": run.verify.record or self._records}),
             }
         )
 
@@ -169,20 +181,23 @@ def by_link(directory: RunDirectory, chain: Sequence[Sequence[str]]) -> Figures:
     return {"links": told}
 
 
-def unseen(directory: RunDirectory) -> Figures:
-    """Return what can be told of a run whose truth is withheld: what its verifier accepted."""
+def unseen(directory: RunDirectory, *, judged: bool = True) -> Figures:
+    """Return what can be told of a run whose truth is withheld: what its verifier accepted, where it has judged."""
     with Store.open(directory.store_url(directory.load_config()), create=False) as store:
         every = list(store.headers(run_id=directory.run_id))
-    told = Accepted.of(last_of([one for one in every if one.failure is None]))
-    low, high = wilson(told.passed, told.verdicts)
+    ended = last_of([one for one in every if one.failure is None])
     spent = sum((one.usage for one in every), Usage())
     return {
-        "attempts": told.attempts,
-        "accepted": told.passed,
-        "judge": told.judge,
-        "abstained": told.abstained,
-        "interval": [low, high],
+        "attempts": len(ended),
+        **(said_of(ended) if judged else {}),
         "lost": len(every) - sum(one.failure is None for one in every),
         "tokens": spent.tokens,
         "cost_usd": round(spent.cost_usd, 6),
     }
+
+
+def said_of(ended: Sequence[Trajectory]) -> Figures:
+    """Return what a verifier accepted of attempts, of a repaired sample the last one."""
+    told = Accepted.of(ended)
+    low, high = wilson(told.passed, told.verdicts)
+    return {"accepted": told.passed, "judge": told.judge, "abstained": told.abstained, "interval": [low, high]}

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ...agent.evolution.generation import Figures
-from ...core import Wire
+from ...core import Usage, Wire
 from ...errors import ConfigError
 from ...memory.bank import Memory
 from .home import write
@@ -30,6 +30,8 @@ class Learned(Wire):
     """Links of chains that were learned from."""
     attempts: tuple[str, ...] = ()
     """Ids of the attempts that were distilled, in that order."""
+    usage: Usage = Usage()
+    """What the model that distils has taken for them, and for comparing what it said with what was there."""
 
     @classmethod
     def read(cls, folder: Path) -> Learned | None:
@@ -58,9 +60,9 @@ class Learned(Wire):
             found.write(folder)
         return found
 
-    def taken(self, folder: Path, attempt: str) -> Learned:
-        """Write down that one more attempt was distilled, and what came of it is in the memory."""
-        now = self.model_copy(update={"attempts": (*self.attempts, attempt)})
+    def taken(self, folder: Path, attempt: str, usage: Usage) -> Learned:
+        """Write down that one more attempt was distilled, what that took, and what came of it is in the memory."""
+        now = self.model_copy(update={"attempts": (*self.attempts, attempt), "usage": self.usage + usage})
         now.write(folder)
         return now
 
@@ -78,4 +80,5 @@ class Learned(Wire):
         """Return what distilling has done since, by the memory's log: it says the same after a crash in between."""
         query = "SELECT event, COUNT(*) FROM item_log WHERE seq > ? GROUP BY event"
         known = {str(event): int(count) for event, count in memory.store.select(query, (self.since,))}
-        return {name: known.get(event, 0) for name, event in EVENTS.items()}
+        spent: Figures = {"tokens": self.usage.tokens, "cost_usd": round(self.usage.cost_usd, 6)}
+        return {**{name: known.get(event, 0) for name, event in EVENTS.items()}, **spent}

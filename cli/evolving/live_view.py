@@ -127,7 +127,7 @@ def _generations(one: Standing, room: int) -> Table:
 
 def _row(record: Generation) -> list[RenderableType]:
     gated: dict[str, Any] = record.figures.get("gate", {})
-    played: dict[str, Any] = record.figures.get("collect", {})
+    played: dict[str, Any] = record.played
     train = came_to(played)
     if played.get("interval") and played["attempts"] and "solved" in played:
         train = rate({**played, "games": played["attempts"]})

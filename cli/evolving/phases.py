@@ -19,6 +19,7 @@ from .gating import HELD_OUT, Gating
 from .home import Home
 from .proposing import Proposing
 from .remembering import Learning
+from .roles import Roles, judged, proposing_model
 from .training import Training
 from .tree import nodes
 from .verifying import Verifying
@@ -40,10 +41,11 @@ class Evolving:
     ) -> None:
         self._home, self._config, self._releases = home, config, releases
         self._verifying = Verifying(home, config)
-        self._proposing = Proposing(home, config, self._verifying)
+        self._proposing = Proposing(home, config, self._verifying, lambda now: proposing_model(config, releases, now))
+        self._roles = Roles(home, config, self._verifying)
         self._collecting = Collecting(home, config, releases, quiet=quiet, screen=screen)
         self._learning = Learning(home, config, self._verifying)
-        self._training = Training(home, config, releases, self._verifying, quiet=quiet, screen=screen)
+        self._training = Training(home, config, releases, self._verifying, self._roles, quiet=quiet, screen=screen)
         self._gating = Gating(home, config, releases, quiet=quiet, screen=screen)
         self._auditing = Auditing(home, config)
 
@@ -67,8 +69,9 @@ class Evolving:
         return await self._proposing.propose(now)
 
     async def collect(self, now: Generation) -> Figures:
-        """Play them."""
-        return await self._collecting.collect(now, self._proposing.taskset(now.number), self._learn)
+        """Play them; without a verifier to wait for, store what was asked of who proposed them."""
+        figures = await self._collecting.collect(now, self._proposing.taskset(now.number), self._learn)
+        return figures if judged(self._config) else {**figures, **self._roles.keep(now)}
 
     async def _learn(self, now: Generation) -> None:
         """Learn from what was played so far, while the generation goes on; see `learn.chain`."""
@@ -78,8 +81,8 @@ class Evolving:
         await self._learning.distil(now)
 
     async def verify(self, now: Generation) -> Figures:
-        """Say what the verifier made of them."""
-        return await self._verifying.verify(now)
+        """Say what the verifier made of them; store what was asked of who proposed and of who judged."""
+        return {**await self._verifying.verify(now), **self._roles.keep(now)}
 
     async def credit(self, now: Generation) -> Figures:
         """Learn what memory was worth."""
@@ -104,9 +107,9 @@ class Evolving:
         return made.id, dict(changed)
 
     async def gate(self, now: Generation) -> Ruling:
-        """Weigh the candidate; where a verifier's word is learned from, see what it says of the same games."""
+        """Weigh the candidate; where a verifier's word is learned from and audited, see what it says of these games."""
         ruling = await self._gating.gate(now)
-        if not self._verifying.by_verdict:
+        if not (self._verifying.by_verdict and self._config.held_out.audit):
             return ruling
         sides: dict[str, Any] = await self._auditing.audit(now, HELD_OUT)
         figures: dict[str, Any] = {**ruling.figures, "audit": sides}

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from ...agent.evolution.generation import Figures, Generation
-from ...agent.llms import build_llm
-from ...agent.proposers.finding import load_proposer
 from ...agent.proposers.outcomes import outcomes_of
-from ...agent.proposers.proposer import Materials, Proposer, State
+from ...agent.proposers.proposer import Proposer, State
 from ...agent.tasksets import load_taskset
 from ...agent.verifiers.blinded import blind_task
 from ...config import ModelConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
-from ...core import Task, Trajectory
+from ...core import Task, Trajectory, Usage
 from ...errors import ConfigError
 from ...evals.proposed.known import said
-from ...evals.proposed.table import PROPOSERS, SELF_MADE
+from ...evals.proposed.table import SELF_MADE
 from ...evals.proposed.taskset import config_for, write_tasks
 from ..wire import select
+from ..wire_propose import proposing
 from .home import Home, write
 from .verifying import Verifying
 
@@ -38,10 +36,17 @@ class Proposing:
         home: of the evolution.
         config: its settings.
         verifying: says which attempts count, and what they came to.
+        model: how the model that proposes in a generation is run; None goes by its name alone.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, verifying: Verifying) -> None:
-        self._home, self._config, self._verifying = home, config, verifying
+    def __init__(
+        self,
+        home: Home,
+        config: EvolveConfig,
+        verifying: Verifying,
+        model: Callable[[Generation], ModelConfig | None] = lambda now: None,
+    ) -> None:
+        self._home, self._config, self._verifying, self._model = home, config, verifying, model
         self._blind = config.run.verify.withhold
 
     async def propose(self, now: Generation) -> Figures:
@@ -53,7 +58,7 @@ class Proposing:
         folder = self._home.generation(now.number)
         if not (folder / FILE).exists():
             before = self._before(now.number)
-            async with self._proposer(before) as proposer:
+            async with self._proposer(before, self._model(now)) as proposer:
                 state = self._state(now.number, proposer, before)
                 made = await proposer.propose(self._config.propose.tasks, state)
             if not made.tasks:
@@ -64,7 +69,9 @@ class Proposing:
                 )
             write_tasks(folder / TASKS, self._written(made.tasks))
             write(folder / ASKED, "".join(one.model_dump_json() + "\n" for one in made.asked))
-            figures = {"refused": len(made.refused), **made.figures}
+            used = sum((one.reply.usage for one in made.asked), Usage())
+            spent = {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)} if made.asked else {}
+            figures = {"refused": len(made.refused), **spent, **made.figures}
             plain = {"ids": [task.id for task in made.tasks], "state": made.state, "figures": figures}
             write(folder / FILE, json.dumps(plain, indent=2, sort_keys=True) + "\n")
         found = self._read(now.number)
@@ -81,32 +88,17 @@ class Proposing:
             return config_for((self._home.generation(number) / TASKS).resolve(), given, given.split)
         return given.model_copy(update={"ids": ids, "limit": None})
 
-    @asynccontextmanager
-    async def _proposer(self, before: list[Trajectory]) -> AsyncIterator[Proposer]:
-        wanted = self._config.propose
-        llm = build_llm(ModelConfig(name=wanted.model)) if wanted.model is not None else None
+    def _proposer(self, before: list[Trajectory], model: ModelConfig | None) -> AbstractAsyncContextManager[Proposer]:
         given, held_out = self._tasks()
         whole = {task.id: task for task in (*given, *held_out)}
-        materials = Materials(
+        return proposing(
+            self._config.propose,
             tasks=self._shown(given),
             held_out=self._shown(held_out),
+            trajectories=before,
             said=(lambda task: said(whole.get(task.id, task))) if self._blind else said,
-            trajectories=tuple(before),
-            llm=llm,
-            prompts=Path(wanted.prompts) if wanted.prompts else None,
-            seed=wanted.seed,
-            near=wanted.near,
-            tries=wanted.tries,
+            model=model,
         )
-        try:
-            proposer = load_proposer(wanted.by, materials, wanted.options, PROPOSERS)
-            try:
-                yield proposer
-            finally:
-                await proposer.close()
-        finally:
-            if llm is not None:
-                await llm.close()
 
     def _tasks(self) -> tuple[tuple[Task, ...], tuple[Task, ...]]:
         """Return the tasks to choose from, none for who makes its own, and those that are held out."""

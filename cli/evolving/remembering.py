@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from statistics import fmean, pstdev
 
-from ...agent.distiller import Distiller, ScriptDistiller
+from ...agent.distiller import Asking, Distiller, ScriptDistiller
 from ...agent.evolution.generation import Figures, Generation
 from ...agent.llms import build_llm
 from ...agent.prompting import Prompts
 from ...config_evolve import EvolveConfig
-from ...core import Trajectory
+from ...core import Trajectory, Usage
 from ...memory.bank import Memory
 from ..wire import build_distiller
 from .collecting import MEMORY
@@ -67,7 +67,7 @@ class Learning:
                             continue
                         items = await distiller.distil(group[:last]) if distiller is not None else []
                         await asyncio.to_thread(memory.remember, items)
-                        learned = learned.taken(folder, one.id)
+                        learned = learned.taken(folder, one.id, _took(distiller))
             await asyncio.to_thread(memory.forget)
             return {**learned.counted(memory), **holdings(memory)}
 
@@ -86,6 +86,11 @@ class Learning:
             model = build_llm(run.model)
             stack.push_async_callback(model.close)
             yield await build_distiller(learning, model, Prompts(run.solver.prompts), memory, stack)
+
+
+def _took(distiller: Distiller | None) -> Usage:
+    """Return what a distiller has used since this was last asked; nothing where it asks no model."""
+    return distiller.took() if isinstance(distiller, Asking) else Usage()
 
 
 def holdings(memory: Memory) -> Figures:

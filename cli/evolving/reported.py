@@ -15,7 +15,9 @@ from ...config_evolve import EvolveConfig
 from ...core_evolution import GateReport
 from ...errors import ConfigError
 from ...evals.reports import evolution_data as data
+from ...evals.reports.words import counted
 from ...releases import Releases
+from ...whole import read_records
 from ..memory_place import when
 from .budget import spent
 from .home import Home
@@ -82,7 +84,7 @@ def gather(home: Home, *, progress: Progress = lambda what: None) -> data.Evolut
 
 def _stage(home: Home, one: Generation, report: GateReport | None) -> data.Stage:
     found: dict[str, dict[str, Any]] = dict(one.figures)
-    played, held, gated = found.get("collect", {}), found.get("distil", {}), found.get("gate", {})
+    played, held, gated = dict[str, Any](one.played), found.get("distil", {}), found.get("gate", {})
     trained = found.get("train", {})
     mean, spread = _number(held.get("q_mean")), _number(held.get("q_spread"))
     first, last = _number(trained.get("loss_first")), _number(trained.get("loss_last"))
@@ -164,7 +166,7 @@ def _declined(refused: object) -> dict[str, float]:
 
 def _categories(home: Home, number: int) -> list[str]:
     try:
-        lines = (home.generation(number) / TASKS).read_text(encoding="utf-8").splitlines()
+        lines = read_records(home.generation(number) / TASKS)
         return [str(json.loads(line).get("category") or "without a category") for line in lines]
     except (OSError, ValueError, AttributeError):
         return []
@@ -178,7 +180,8 @@ def _facts(home: Home, config: EvolveConfig, records: Sequence[Generation]) -> d
         "generations": f"{sum(one.ended for one in records)} of {config.generations} have ended",
         "model": run.model.name,
         "learns": " and ".join(learns) or "nothing",
-        "tasks": f"{config.propose.tasks} per generation by {config.propose.by}, {run.collect.samples} samples each, "
+        "tasks": f"{config.propose.tasks} per generation by {config.propose.by}, "
+        f"{counted(run.collect.samples, 'sample')} each, "
         f"from {run.taskset.name} {run.taskset.split}",
         "held out": f"{held.split}, {'all tasks' if held.limit is None else f'the first {held.limit:,}'}, "
         f"{held.chunk} at a time until the gate has decided",
@@ -201,7 +204,10 @@ def _notes(config: EvolveConfig, records: Sequence[Generation]) -> tuple[str, ..
     ]
     lost = sum(int(_number(one.figures.get("collect", {}).get("lost")) or 0) for one in records)
     if lost:
-        notes.append(f"{lost:,} attempts of training were lost to infrastructure; they are in none of the figures.")
+        notes.append(
+            f"{counted(lost, 'attempt of training was', 'attempts of training were')} lost to infrastructure, and in "
+            "none of the figures."
+        )
     if not config.gated:
         notes.append("The gate was off, so no candidate was compared with what is in force.")
     if records and not records[-1].ended:

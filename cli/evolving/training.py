@@ -11,6 +11,7 @@ from ...config_evolve import EvolveConfig
 from ...config_training import TrainConfig
 from ...core import Trajectory
 from ...releases import Releases
+from ...roles import SOLVER
 from ...rundir import RunDirectory
 from ...training.output import TrainDirectory
 from ..accepted import headers_in
@@ -19,6 +20,7 @@ from ..train_fit import fitted
 from ..train_watch import TrainWatch
 from .collecting import COLLECT
 from .home import Home
+from .roles import Roles
 from .verifying import Verifying
 
 TRAIN = "train"
@@ -32,6 +34,7 @@ class Training:
         config: its settings.
         releases: of the same home.
         verifying: says by whose word is trained.
+        roles: has what the model did beside solving.
         quiet: show nothing.
         screen: what bars are part of, where they are not alone.
     """
@@ -42,12 +45,13 @@ class Training:
         config: EvolveConfig,
         releases: Releases,
         verifying: Verifying,
+        roles: Roles,
         *,
         quiet: bool,
         screen: Screen | None = None,
     ) -> None:
         self._home, self._config, self._releases, self._verifying = home, config, releases, verifying
-        self._quiet, self._screen = quiet, screen
+        self._roles, self._quiet, self._screen = roles, quiet, screen
 
     async def train(self, now: Generation) -> Figures:
         """Train where there is enough that no training has seen; else say how much there is.
@@ -62,7 +66,7 @@ class Training:
         least = self._config.learn.least
         if fresh < least:
             return {"evidence": fresh, "needed": least}
-        config = self._config_of(now, list(runs.values()))
+        config = self._config_of(now, [*runs.values(), *self._roles.runs(runs)])
         directory = TrainDirectory(self._home.generation(now.number) / TRAIN)
         with TrainWatch(f"generation {now.number}: training", quiet=self._quiet, screen=self._screen) as watch:
             summary = fitted(config, directory, watch, resume=directory.exists())
@@ -72,6 +76,7 @@ class Training:
             "evidence": fresh,
             "adapter": summary.best or summary.adapter,
             "rows": summary.data.rows,
+            **({"roles": dict(summary.data.roles)} if self._config.train.samples.roles != (SOLVER,) else {}),
             "tokens": summary.data.tokens,
             "updates": summary.steps,
             "loss_first": summary.loss.first if summary.loss is not None else None,
@@ -116,7 +121,7 @@ class Training:
 
     def _teaching(self, run: Path, now: Generation) -> int:
         """Return how many attempts of a run teach something: the solved ones, or those that differ from a sibling."""
-        outcomes = self._verifying.outcomes(now.number)
+        outcomes = self._verifying.outcomes(now.number, run)
         heard = [outcomes.of(one) for one in headers_in(RunDirectory(run))]
         headers = [one for one, silent in heard if silent is None]
         if self._config.train.kind == "sft":

@@ -14,8 +14,9 @@ from ...core import Trajectory, Usage
 from ...judged import ABSTAINED, as_ended, silent
 from ...rundir import RunDirectory
 from ...training.outcomes import Outcomes
-from ..accepted import Accepted, headers_in
-from .collecting import COLLECT
+from ..accepted import Accepted, headers_in, last_of
+from .afterwards import Afterwards
+from .collecting import COLLECT, said_of
 from .home import Home, write
 from .playing import attempts
 
@@ -26,6 +27,8 @@ UNMEASURED = "truth is withheld, so how often it errs cannot be measured here"
 class Verifying:
     """The phase `verify`. What it finds follows from the attempts, so it can be done again.
 
+    A verifier that goes by siblings is asked here, when all of them are there; any other has judged while they played.
+
     Args:
         home: of the evolution.
         config: its settings.
@@ -33,6 +36,7 @@ class Verifying:
 
     def __init__(self, home: Home, config: EvolveConfig) -> None:
         self._home, self._config = home, config
+        self._afterwards = Afterwards(config)
 
     @property
     def by_verdict(self) -> bool:
@@ -45,7 +49,11 @@ class Verifying:
         Raises:
             LamarckError: the attempts cannot be read, or the agreement cannot be written.
         """
-        headers = headers_in(self._run(now.number))
+        later: Figures = {}
+        if self._afterwards.needed:
+            used = await self._afterwards.judge(self._run(now.number).path)
+            later = {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)}
+        headers = self.headers(now.number)
         told = Accepted.of(headers)
         figures: Figures = {
             "judge": told.judge,
@@ -57,7 +65,10 @@ class Verifying:
             "confidence": told.confidence,
             "siblings": told.siblings,
             **_spent(headers),
+            **later,
         }
+        if self._afterwards.needed:
+            figures["played"] = self._played(headers)
         if self._config.run.verify.withhold:
             return {**figures, "weight": None, "why": UNMEASURED}
         found = self._agreements(now.number)
@@ -75,15 +86,26 @@ class Verifying:
         files = (self._file(at) for at in range(number, 0, -1))
         measured = next((str(file) for file in files if file.is_file()), None)
         known = measured or samples.agreement or self._config.run.verify.trust.agreement
-        return samples.model_copy(update={"outcome": "verdict", "agreement": known})
+        judge = self._afterwards.name if self._afterwards.needed else None
+        return samples.model_copy(update={"outcome": "verdict", "agreement": known, "judge": judge})
 
-    def outcomes(self, number: int) -> Outcomes:
-        """Return what gives attempts the outcome that counts after `number` generations.
+    def outcomes(self, number: int, run: Path) -> Outcomes:
+        """Return what gives attempts of a run the outcome that counts after `number` generations.
 
         Raises:
-            ConfigError: what the verifier's word is worth cannot be read.
+            ConfigError: what the verifier's word is worth cannot be read, or it has not judged this run.
         """
-        return Outcomes(self.samples(number))
+        return Outcomes(self.samples(number)).at(run)
+
+    def headers(self, number: int) -> list[Trajectory]:
+        """Return the attempts of a generation without their steps, with the verdicts that count.
+
+        Raises:
+            ConfigError, StoreError: they are gone or damaged.
+        """
+        run = self._run(number)
+        found = headers_in(run)
+        return self._afterwards.heard(run.path, found) if self._afterwards.needed else found
 
     def counting(self, number: int) -> tuple[list[Trajectory], Figures]:
         """Return the attempts of a generation with the outcome that counts, and how many were left out for what.
@@ -94,7 +116,7 @@ class Verifying:
         found = attempts(self._run(number))
         if not self.by_verdict:
             return [as_ended(one) for one in found], {}
-        outcomes, left_out, counted = self.outcomes(number), Counter[str](), []
+        outcomes, left_out, counted = self.outcomes(number, self._run(number).path), Counter[str](), []
         for one in found:
             heard, why = outcomes.of(one)
             if why is None:
@@ -108,7 +130,7 @@ class Verifying:
         cases: defaultdict[str, list[Case]] = defaultdict(list)
         abstained: Counter[str] = Counter()
         for number in range(1, upto + 1):
-            for one in headers_in(self._run(number)):
+            for one in self.headers(number):
                 why, told = silent(one), one.meta.get("unjudged")
                 if why == ABSTAINED and isinstance(told, dict):
                     abstained[str(told.get("judge"))] += 1
@@ -123,6 +145,11 @@ class Verifying:
             agreement(judge, cases[judge], unjudged=abstained[judge], **settings)
             for judge in sorted({*cases, *abstained})
         ]
+
+    def _played(self, headers: list[Trajectory]) -> Figures:
+        """Return what playing came to by these verdicts; see `Generation.played`."""
+        figures: Figures = {"reward": Accepted.of(headers).score} if self.by_verdict else {}
+        return {**figures, **said_of(last_of(headers))} if self._config.run.verify.withhold else figures
 
     def _run(self, number: int) -> RunDirectory:
         return RunDirectory(self._home.generation(number) / COLLECT)

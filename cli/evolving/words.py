@@ -18,10 +18,11 @@ WIDEST = 1000
 def said(now: Generation) -> str:
     """Return what became of a generation in a line."""
     parts = [f"generation {now.number}"]
-    collected = now.figures.get("collect", {})
+    collected = now.played
     if collected.get("attempts"):
-        how = "solved" if "solved" in collected else "accepted"
-        parts.append(f"{collected[how]} of {collected['attempts']} {how} in training")
+        how = next((name for name in ("solved", "accepted") if name in collected), None)
+        told = f"{collected[how]} of {collected['attempts']} {how}" if how else f"{collected['attempts']} attempts"
+        parts.append(f"{told} in training")
     if now.figures.get("distil"):
         parts.append(f"{items(now)} items")
     trained = now.figures.get("train", {})
@@ -49,7 +50,8 @@ def came_to(collected: dict[str, Any]) -> str:
         return ""
     if "solved" in collected:
         return f"{collected['solved']}/{collected['attempts']}"
-    return f"{collected['accepted']}/{collected['attempts']} accepted"
+    accepted = collected.get("accepted", "?")  # until all that is compared has been judged
+    return f"{accepted}/{collected['attempts']} accepted"
 
 
 def items(now: Generation) -> str:
@@ -73,7 +75,7 @@ def table(records: Sequence[Generation], *, narrow: bool = False) -> Table:
         shown = Table("gen", *kept[1:], box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for one in records:
         gated: dict[str, Any] = one.figures.get("gate", {})
-        collected = one.figures.get("collect", {})
+        collected = one.played
         cells = (
             str(one.number),
             one.parent[:8],

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from ...config import CollectConfig
 from ...core import Trajectory
 from ...errors import ConfigError
 from ..questions import number_of
@@ -136,6 +137,11 @@ def blind_answer(trajectory: Trajectory) -> str | None:
     return repr(number) if number is not None else answer
 
 
+def rule_of(config: CollectConfig) -> Rule | Literal["none"]:
+    """Return how one sample of each task is picked: where samples were allocated by answers, by the answers."""
+    return "majority" if config.pick == "none" and config.allocate != "uniform" else config.pick
+
+
 def pick(candidates: Iterable[Candidate], rule: Rule) -> list[Picked]:
     """Return one sample of each task, ordered by task id.
 
@@ -152,7 +158,9 @@ def pick(candidates: Iterable[Candidate], rule: Rule) -> list[Picked]:
     tasks: dict[str, list[Candidate]] = {}
     for key in sorted(lasts):
         tasks.setdefault(key[0], []).append(lasts[key])
-    return [_of_one_task(group, rule) for group in tasks.values()]
+    # Among questions of which others were answered, one that was not is a wrong answer and no mistake of the rule.
+    asked = rule == "majority" and any(one.answer is not None for one in lasts.values())
+    return [_of_one_task(group, rule, silent=asked) for group in tasks.values()]
 
 
 def picked_figures(candidates: Iterable[Candidate], rule: Rule, *, seed: int = 0) -> PickedFigures:
@@ -179,12 +187,14 @@ def picked_figures(candidates: Iterable[Candidate], rule: Rule, *, seed: int = 0
     )
 
 
-def _of_one_task(group: Sequence[Candidate], rule: Rule) -> Picked:
+def _of_one_task(group: Sequence[Candidate], rule: Rule, *, silent: bool = False) -> Picked:
     for by in INSTEAD[rule]:
         worth = _worth(group, by)
         known = [value for value in worth if value is not None]
         if len(known) == len(group):
             return Picked(group[known.index(max(known))], by, len(group))
+    if silent:
+        return Picked(group[0], "majority", len(group))
     needs = "answers" if rule == "majority" else "log-probabilities, answers or a verifier's scores for all of them"
     raise ConfigError(
         f"nothing to pick a sample of task {group[0].task_id} by {rule}: they hold no {needs}.",

@@ -12,11 +12,12 @@ from ...errors import ConfigError
 from ...rundir import RunDirectory
 from ...store import Store
 from ..metrics import Tally
+from .allocated import Allocated, allocated
 from .compare import Side
 from .contents import said
 from .evaluation import FILE, Evaluation
 from .outcomes import Outcome, Sample, outcome_of, samples_of
-from .pick import Candidate, PickedFigures, candidate_of, pick, picked_figures
+from .pick import Candidate, PickedFigures, candidate_of, pick, picked_figures, rule_of
 from .summary import RESAMPLES, Figures, by_category, figures, infrastructure
 
 
@@ -38,6 +39,8 @@ class Played:
     categories: dict[str, Tally] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     """Where the configuration says how one sample of each task is picked; else empty."""
+    allocated: Allocated | None = None
+    """Where samples were allocated by answers."""
 
     @classmethod
     def read(cls, directory: RunDirectory, config: RunConfig | None = None) -> Played:
@@ -66,7 +69,7 @@ class Played:
             ]
             if not headers:
                 raise ConfigError(f"run {directory.path} has no finished episode yet.")
-            superseded, picks = _superseded(headers), config.collect.pick != "none"
+            superseded, picks = _superseded(headers), rule_of(config.collect) != "none"
             total, categories, outcomes, candidates = Tally(), dict[str, Tally](), list[Outcome](), list[Candidate]()
             with unsealing(directory.path) as unseal:
                 for header in headers:
@@ -86,6 +89,13 @@ class Played:
             release = store.get_release(release_id) if release_id else None
         found = directory.path / FILE
         evaluation = Evaluation.read(found) if found.exists() else None
+        samples = tuple(samples_of(outcomes))
+        known = [*(evaluation.tasks if evaluation is not None else ()), *(header.task.id for header in headers)]
+        spread = allocated(samples, candidates, dict.fromkeys(known), config.collect)
+        planned = evaluation.planned if evaluation is not None else 0
+        if spread is not None:
+            # How many there will be hangs on the answers; of a run that goes on, the next ones are missing.
+            planned = len(begun) + (0 if pending else spread.left)
         return cls(
             path=directory.path,
             run_id=directory.run_id,
@@ -93,11 +103,12 @@ class Played:
             release=release,
             evaluation=evaluation,
             tasks={header.task.id: header.task for header in headers},
-            samples=tuple(samples_of(outcomes)),
-            planned=max(len(begun), evaluation.planned if evaluation is not None else 0),
+            samples=samples,
+            planned=max(len(begun), planned),
             total=total,
             categories=dict(sorted(categories.items())),
             candidates=tuple(candidates),
+            allocated=spread,
         )
 
     def figures(self, *, ks: tuple[int, ...] = (), resamples: int = RESAMPLES, seed: int = 0) -> Figures:
@@ -114,7 +125,7 @@ class Played:
         Raises:
             ConfigError: the samples hold nothing to pick by.
         """
-        rule = self.config.collect.pick
+        rule = rule_of(self.config.collect)
         return None if rule == "none" or not self.candidates else picked_figures(self.candidates, rule, seed=seed)
 
     def side(self, name: str) -> Side:
@@ -124,7 +135,7 @@ class Played:
             ConfigError: the samples hold nothing to pick by.
         """
         lost = infrastructure(self.samples, self.planned)
-        rule = self.config.collect.pick
+        rule = rule_of(self.config.collect)
         if rule == "none" or not self.candidates:
             return Side(name, self.samples, lost)
         chosen = {one.chosen.trajectory_id for one in pick(self.candidates, rule)}

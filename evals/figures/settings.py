@@ -35,6 +35,11 @@ UNSEEN = frozenset(
 )
 """Settings that say how a run gets on, beside those with which a run may be resumed."""
 
+ALLOCATION = frozenset({"collect.allocate", "collect.clear"})
+"""Settings that say which tasks get how many samples."""
+DEEPENING = frozenset({"repair.first_budget", "repair.budget_in"})
+"""Settings of attempts whose budget grows."""
+
 
 def counts(key: str, config: RunConfig) -> bool:
     """Say whether a setting can change results: it does not where its section is off."""
@@ -47,6 +52,11 @@ def counts(key: str, config: RunConfig) -> bool:
         "tools": not uses_tools(config),
         "sandbox": not uses_tools(config),
     }
+    # Like them, so that evaluations from before these could be set keep their names.
+    if key in ALLOCATION and config.collect.allocate == "uniform":
+        return False
+    if key in DEEPENING and config.repair.by != "deepening":
+        return False
     if key.startswith("model.vllm.") and not config.model.name.startswith("vllm:"):
         return False
     return key not in FREE | PLACES | UNSEEN and not off.get(section, False)

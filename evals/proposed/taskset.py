@@ -16,7 +16,7 @@ from ...config import TasksetConfig
 from ...core import Task
 from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Environment, Taskset
-from ...whole import write_whole
+from ...whole import read_records, write_whole
 from ..alfworld_game import Game
 from ..alfworld_play import MAX_STEPS, GameEnvironment
 from ..questions import Answering
@@ -172,7 +172,7 @@ def read_tasks(path: Path) -> list[Task]:
         ConfigError: it cannot be read, or a line is no task.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_records(path)
     except (OSError, UnicodeDecodeError) as error:
         hint = "`lamarck propose --out` writes them."
         raise ConfigError(f"cannot read proposed tasks {path}: {error}.", hint=hint) from error

@@ -12,7 +12,7 @@ from .facts_list import facts_list
 from .frame import framed, section
 from .frame import write as write_framed
 from .texts import escaped
-from .words import duration, number_of, share
+from .words import counted, duration, number_of, share
 
 RUNG = 6
 """Alarms that stand at the top, the newest."""
@@ -56,21 +56,15 @@ def lead(page: Evolution) -> str:
     """Return the figures that matter most, the outcome in a sentence, and the newest alarms."""
     weighed = [one for one in page.stages if one.in_force is not None]
     decided = [one.decision for one in page.stages]
-    shown = [(f"{len(page.ended)} of {page.planned}", "generations")]
+    shown = [(f"{len(page.ended)} of {page.planned}", "generation" if page.planned == 1 else "generations")]
     if weighed:
         shown.insert(0, (_rate(weighed[0].in_force), "held out, in force at first"))
         shown.insert(1, (_rate(weighed[-1].after), "held out, in force now"))
-    counts = {
-        "promote": "promoted",
-        "refuse": "refused",
-        "not_yet": "not yet",
-        "unchanged": "unchanged",
-        "ungated": "not weighed",
-    }
-    shown += [(str(decided.count(name)), said) for name, said in counts.items() if name in decided]
+    shown += [(str(decided.count(name)), said) for name, said in course.DECISIONS.items() if name in decided]
     items = next((one.items for one in reversed(page.stages) if one.items), {})
     if items:
-        shown.append((f"{items.get('candidate', 0) + items.get('active', 0):,}", "memory items, newest generation"))
+        held, noun = counted(items.get("candidate", 0) + items.get("active", 0), "memory item").split(" ", 1)
+        shown.append((held, f"{noun}, newest generation"))
     tokens, cost = sum(one.tokens for one in page.stages), sum(one.cost_usd for one in page.stages)
     shown += [(f"{tokens:,}", "tokens")] if tokens else []
     shown += [(number_of(cost, 4), "USD")] if cost else []
@@ -83,7 +77,8 @@ def lead(page: Evolution) -> str:
         text = f"Alarm in generation {number}, {alarm.name}: {alarm.sentence}"
         told += f'<p class="verdict warn">{escaped(text)}</p>'
     if len(rung) > RUNG:
-        told += f'<p class="quiet">{len(rung) - RUNG} earlier alarms stand below.</p>'
+        others = counted(len(rung) - RUNG, "earlier alarm stands", "earlier alarms stand")
+        told += f'<p class="quiet">{others} below.</p>'
     return f'<div class="lead"><div class="run">{keys}<p class="brief">{brief}</p></div></div>{told}'
 
 

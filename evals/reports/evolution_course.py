@@ -8,7 +8,7 @@ from . import evolution_plots, plots
 from .evolution_data import Evolution, Rate, Spent, Stage
 from .markup import COLOURS, figure, head, heads, keyed, table
 from .plots import Line
-from .words import count, duration, interval, number_of, share
+from .words import count, counted, duration, interval, number_of, share
 
 SHOWN = 30
 """Generations in a table: the newest, and those that were promoted or alarmed; the others are in the curves."""
@@ -143,7 +143,8 @@ def curriculum(page: Evolution) -> str:
         (False, head(name), [f"{total[name]:,}", share(total[name] / sum(total.values())), *_ends(stages, name)])
         for name in most[:SHOWN]
     ]
-    more = f'<p class="quiet">and {len(most) - SHOWN:,} more categories</p>' if len(most) > SHOWN else ""
+    others = counted(len(most) - SHOWN, "more category", "more categories")
+    more = f'<p class="quiet">and {others}</p>' if len(most) > SHOWN else ""
     side = table(heads(["category", "tasks", "share", "first generation", "last generation"]), rows, "prose")
     return f'<div class="grid">{plot}<div>{side}{more}{_declined(page)}</div></div>'
 

@@ -8,6 +8,7 @@ from . import evolution_plots
 from .evolution_data import Evolution, Stage
 from .markup import figure, head, heads, keyed, table
 from .texts import escaped
+from .words import counted
 
 MOVES = 12
 """Rows of the log that are shown: the first, and the newest."""
@@ -17,6 +18,8 @@ OPEN = 3
 """Refusals that are unfolded, the newest."""
 PART = {"pass": "solved", "fail": "infrastructure", "unknown": "unknown"}
 """Outcome of a check to the class of its badge."""
+MADE = {"begin": "at first", "promote": "promoted", "force": "by hand", "rollback": "rolled back"}
+"""By what a release came in force, as the page says it."""
 
 
 def releases(page: Evolution) -> str:
@@ -24,7 +27,8 @@ def releases(page: Evolution) -> str:
     if not page.tree:
         return ""
     counts = Counter(one.decision for one in page.tree if not one.was_head)
-    said = f"{len(page.tree)} releases; {sum(one.was_head for one in page.tree)} were in force"
+    said = f"{counted(len(page.tree), 'release')}; "
+    said += counted(sum(one.was_head for one in page.tree), "was in force", "were in force")
     said += "".join(
         f", {counts[key]} {evolution_plots.SAID[key]}" for key in ("refuse", "not_yet", None) if counts[key]
     )
@@ -36,13 +40,15 @@ def releases(page: Evolution) -> str:
 
 
 def _log(page: Evolution) -> str:
+    if not page.moves:
+        return ""
     made = {one.id: one.generation for one in page.tree}
     moves = page.moves if len(page.moves) <= MOVES else (page.moves[0], *page.moves[-(MOVES - 1) :])
     rows = [
         (
             False,
             head(str(one.number)),
-            [one.release[:12], str(made.get(one.release, "-")), one.action, one.reason, one.at],
+            [one.release[:12], str(made.get(one.release, "-")), MADE.get(one.action, one.action), one.reason, one.at],
         )
         for one in moves
     ]
@@ -51,7 +57,7 @@ def _log(page: Evolution) -> str:
         columns.remove("reason")
         rows = [(total, name, [cell for n, cell in enumerate(cells) if n != 3]) for total, name, cells in rows]
     more = (
-        f'<p class="quiet">{len(page.moves) - len(moves)} rows are left out.</p>'
+        f'<p class="quiet">{counted(len(page.moves) - len(moves), "row is", "rows are")} left out.</p>'
         if len(page.moves) > len(moves)
         else ""
     )
@@ -68,7 +74,8 @@ def refused(page: Evolution) -> str:
     unfolded = {one.number for one in [one for one in held if one.decision == "refuse"][-OPEN:]}
     told = "".join(_decision(one, unfolded=one.number in unfolded) for one in reversed(held[-REFUSED:]))
     if len(held) > REFUSED:
-        told += f'<p class="quiet">{len(held) - REFUSED} earlier ones are left out here; --json has them.</p>'
+        others = counted(len(held) - REFUSED, "earlier one is", "earlier ones are")
+        told += f'<p class="quiet">{others} left out here; --json has all.</p>'
     if not held:
         told = '<p class="quiet">Nothing was refused.</p>'
     if let:

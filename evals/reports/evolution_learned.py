@@ -7,7 +7,6 @@ from .evolution_data import Evolution, Learned
 from .markup import figure, head, heads, keyed, table
 from .plots import Line, lines
 from .texts import escaped
-from .words import number_of
 
 MANY = {"episode": "Episodes", "principle": "Principles", "skill": "Skills", "tool": "Tools", "warning": "Warnings"}
 
@@ -102,5 +101,5 @@ def _changes(page: Evolution) -> str:
 
 def _moved(before: float | None, after: float | None) -> str:
     if before is None:
-        return f"new, {number_of(after or 0.0, 2)}"
+        return f"new, {after or 0.0:+.2f}"
     return "gone" if after is None else f"{before:+.2f} to {after:+.2f}"

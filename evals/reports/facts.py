@@ -40,7 +40,8 @@ def facts_of(played: Played, total: Figures) -> dict[str, str]:
         "taskset": config.taskset.name,
         "split": f"{config.taskset.split} ({len(tasks):,} tasks, hash {split_hash(tasks)})",
         "seeds": f"tasks {config.taskset.seed}, sampling {config.collect.seed}",
-        "samples per task": str(config.collect.samples),
+        "samples per task": str(config.collect.samples)
+        + (" on average, by how uncertain the answer is" if config.collect.allocate != "uniform" else ""),
         "protocol": f"{solver.protocol}, temperature {model.temperature:g}",
         "grammar": grammars,
         "budget of an episode": ", ".join(budget),

@@ -105,7 +105,7 @@ def mean_returns(store: Store, headers: Sequence[Trajectory]) -> tuple[tuple[flo
 
 def _part(label: str, played: Played, headers: Sequence[Trajectory], returns: tuple[tuple[float, ...], int]) -> RunPart:
     lasts = [sample.last for sample in played.samples if sample.last is not None]
-    total = played.figures(ks=usual_ks(played.config.collect.samples))
+    total = played.figures(ks=usual_ks(played.config.collect.samples if played.allocated is None else 1))
     outcomes = in_order(played.samples)
     return RunPart(
         label=label,

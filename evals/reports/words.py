@@ -25,6 +25,11 @@ def count(value: float) -> str:
     return number_of(value, 0 if abs(value) >= 100 else 1)
 
 
+def counted(number: int, noun: str, several: str | None = None) -> str:
+    """Return so many of something: `1 release`, `1,200 releases`; `several` where the plural has no -s."""
+    return f"{number:,} {noun if number == 1 else several or noun + 's'}"
+
+
 def points(value: float) -> str:
     """Return a difference of shares in percentage points."""
     return f"{100 * value:+.1f}".replace("-", "−") if math.isfinite(value) else "-"

@@ -185,6 +185,24 @@ def par(references: tuple[float, ...], k: float = 1.0) -> RewardFunction:
     return shaping.par(episode.environment(), references, k)
 
 
+def repair_cost() -> StepRewards:
+    """Take off what the repairs up to this attempt cost, at the first step that was decided anew.
+
+    The cost is g * C_repair of each verdict that sent the solver back (Agent0-VL, r_t), as it was stored with the
+    attempt; by a verdict that was sure it is small. An attempt that needed no repair has none of it, so of two siblings
+    that are equally good the one without is the better one.
+    """
+
+    def rewards(trajectory: Trajectory) -> tuple[float, ...] | None:
+        cost = trajectory.meta.get("repair_cost")
+        if trajectory.parent is None or isinstance(cost, bool) or not isinstance(cost, int | float):
+            return None
+        at = min(trajectory.fork_at or 0, len(trajectory.steps) - 1)
+        return tuple(-float(cost) if index == at else 0.0 for index in range(len(trajectory.steps)))
+
+    return rewards
+
+
 def verifier_backward(accepts_wrong: float, rejects_right: float) -> RewardFunction:
     """Reward the verdict's yes or no, corrected for how the verifier errs (backward)."""
     return noisy.backward(_passed(), noisy.Noise(accepts_wrong, rejects_right))
@@ -217,6 +235,7 @@ REWARDS: dict[str, Kind] = {
     "tool_use": Kind(_last(tool_use.used), False),
     "tool_calls": Kind(_last(tool_calls), False),
     "par": Kind(_last(par), False),
+    "repair_cost": Kind(_steps(repair_cost), True),
 }
 """Every reward of ours by name."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import TrainingError
+from ...judged import corrected, youden
 from .reward import RewardFunction, Rewards
 
 
@@ -25,14 +26,14 @@ class Noise:
 
     @property
     def youden(self) -> float:
-        """1 - rho_0 - rho_1: at 0 the verifier says nothing, below it the opposite of the truth."""
-        return 1 - self.accepts_wrong - self.rejects_right
+        """See `lamarck.judged.youden`."""
+        return youden(self.accepts_wrong, self.rejects_right)
 
 
 def backward(inner: RewardFunction, noise: Noise) -> RewardFunction:
-    """Return (r - rho_0) / (1 - rho_0 - rho_1): its mean is that of the true reward (Cai et al. 2025, backward).
+    """Return rewards whose mean is that of the true one (see `lamarck.judged.corrected`).
 
-    Its variance grows without bound as the verifier approaches chance.
+    Their variance grows without bound as the verifier approaches chance.
 
     Raises:
         TrainingError: the verifier is not better than chance.
@@ -46,7 +47,7 @@ def backward(inner: RewardFunction, noise: Noise) -> RewardFunction:
 
     def reward(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> Rewards:
         raw = inner(prompts, completions, **columns)
-        return [None if r is None else (r - noise.accepts_wrong) / noise.youden for r in raw]
+        return [None if r is None else corrected(r, noise.accepts_wrong, noise.rejects_right) for r in raw]
 
     return reward
 
