@@ -24,14 +24,19 @@ def write_whole(path: Path, text: str) -> None:
         beside.unlink(missing_ok=True)
 
 
-def read_records(path: Path) -> list[str]:
+def read_records(path: Path, *, torn: bool = False) -> list[str]:
     """Return the lines of a file of JSON lines.
 
     Only a newline ends one: texts in JSON may hold the other separators that `str.splitlines` goes by, such as U+2028.
 
+    Args:
+        path: the file.
+        torn: a killed process may have cut a line within a letter, which must cost that line alone; the rest of the
+            letter is then U+FFFD.
+
     Raises:
         OSError: it cannot be read.
-        UnicodeDecodeError: it is no text.
+        UnicodeDecodeError: it is no text, and not `torn`.
     """
-    lines = path.read_bytes().decode("utf-8").split("\n")
+    lines = path.read_bytes().decode("utf-8", "replace" if torn else "strict").split("\n")
     return lines if lines[-1] else lines[:-1]

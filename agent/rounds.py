@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import count
 
 from ..config import CollectConfig
 from ..core import Task, Trajectory
@@ -56,43 +57,55 @@ class Rounds:
             return
         if self.answer_of is None:
             raise ConfigError("collect.allocate = blend goes by answers, and nothing here says what one is.")
-        known = {task.id: task for task in self.tasks}
-        votes: dict[str, Counter[str | None]] = {ident: Counter() for ident in known}
+        votes: dict[str, Counter[str | None]] = {task.id: Counter() for task in self.tasks}
         begun = {
             (row.task_id, row.sample)
             for row in await asyncio.to_thread(self.store.attempts, self.run_id)
-            if row.task_id in known
+            if row.task_id in votes
         }
-        # What infrastructure took was asked for, and is no answer: it has a number and a place in the budget, no vote.
-        lost = Counter[str]()
-        while chosen := allocate(votes, self.budget - lost.total(), rule=self.config.allocate, clear=self.config.clear):
-            numbers = Counter({ident: one.total() + lost[ident] for ident, one in votes.items()})
-            jobs: list[Job] = []
-            for ident in chosen:
-                job = (ident, numbers[ident])
-                # What infrastructure took away once and gave back later may have led an earlier process elsewhere:
-                # what was played then has been paid for.
-                if job not in begun and len(begun) >= self.budget:
-                    continue
-                begun.add(job)
-                jobs.append((known[ident], numbers[ident]))
-                numbers[ident] += 1
-            if not jobs:
-                return
+        asked = set[tuple[str, int]]()
+        while jobs := self._chosen(votes, asked, begun) or self._left(asked, begun):
+            asked |= {(task.id, sample) for task, sample in jobs}
+            begun |= asked
             yield jobs
-            await self._count(jobs, votes, lost)
+            await self._count(jobs, votes)
 
-    async def _count(self, jobs: Sequence[Job], votes: dict[str, Counter[str | None]], lost: Counter[str]) -> None:
-        first, unasked = not any(votes.values()), 0
+    def _chosen(
+        self, votes: Mapping[str, Counter[str | None]], asked: Set[tuple[str, int]], begun: Set[tuple[str, int]]
+    ) -> list[Job]:
+        """Return the samples that the answers so far ask for."""
+        known, taken, room = {task.id: task for task in self.tasks}, set(asked), self.budget - len(begun)
+        # What infrastructure took was asked for, and is no answer: it has a place in the budget, and no vote.
+        lost = len(asked) - sum(one.total() for one in votes.values())
+        jobs: list[Job] = []
+        for ident in allocate(votes, self.budget - lost, rule=self.config.allocate, clear=self.config.clear):
+            sample = next(number for number in count() if (ident, number) not in taken)
+            # What infrastructure took away once and gave back later may have led an earlier process elsewhere: what
+            # it began then has its place in the budget as well.
+            new = (ident, sample) not in begun
+            if new and not room:
+                continue
+            room -= new
+            taken.add((ident, sample))
+            jobs.append((known[ident], sample))
+        return jobs
+
+    def _left(self, asked: Set[tuple[str, int]], begun: Set[tuple[str, int]]) -> list[Job]:
+        """Return what an earlier process began and no answer asks for now: it comes to its end, and counts."""
+        left = sorted(begun - asked)
+        return [(task, sample) for task in self.tasks for ident, sample in left if ident == task.id]
+
+    async def _count(self, jobs: Sequence[Job], votes: dict[str, Counter[str | None]]) -> None:
+        first, ended, unasked = not any(votes.values()), 0, 0
         for task in {task.id: task for task, _ in jobs}.values():
             samples = {sample for other, sample in jobs if other.id == task.id}
             found = await asyncio.to_thread(self._answers, task, samples)
             votes[task.id].update(found[sample][0] for sample in sorted(found))
-            lost[task.id] += len(samples) - len(found)
+            ended += len(found)
             unasked += sum(answer is None and acted for answer, acted in found.values())
-        if first and unasked == len(jobs):
+        if first and ended and unasked == ended:
             raise ConfigError(
-                f"collect.allocate = blend goes by answers, and none of the first {len(jobs)} episodes gave one "
+                f"collect.allocate = blend goes by answers, and none of the first {ended} episodes gave one "
                 f"(task {jobs[0][0].id} and others).",
                 hint="It is for questions; leave samples uniform elsewhere.",
             )

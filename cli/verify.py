@@ -179,9 +179,10 @@ async def judge(
                 trajectory = await asyncio.to_thread(store.trajectory, ident)
                 judged = await ask(verifier, shown_to(verifier, trajectory, hide_end=config.verify.hide_end))
                 record = Record(trajectory_id=ident, verdict=judged.verdict, usage=judged.usage, at=time.time())
-                verdicts.add(label, record)
+                # Before the verdict: who is killed in between judges again, and nothing that was asked is missing.
                 if config.verify.record and judged.heard:
-                    Judgements(directory.path).add(ident, judged.heard)
+                    Judgements(verdicts.beside).add(ident, judged.heard)
+                verdicts.add(label, record)
                 counted += 1
                 told(counted, len(again) + len(fresh))
 
@@ -214,15 +215,13 @@ def _wanted(
 
 def _asks(config: RunConfig) -> bool:
     """Say whether a verifier may ask a model: those of ours that never do need none to be loaded."""
-    by = config.verify.by
-    if by == "vote":
-        members = config.verify.options.get("members")
-        named = [one.get("by") for one in members if isinstance(one, dict)] if isinstance(members, list) else []
-        return any(one not in _WITHOUT_MODEL for one in named)
-    return by not in _WITHOUT_MODEL
+    from ..agent.verifiers.table import named
+
+    return any(one not in _WITHOUT_MODEL for one in named(config.verify.by, config.verify.options))
 
 
-_WITHOUT_MODEL = frozenset({"environment", "rule", "code", "recompute", "consistency", "certainty"})
+_WITHOUT_MODEL = frozenset({"environment", "rule", "code", "recompute", "consistency", "certainty", "vote"})
+"""Of those that ask others, that is for these to say."""
 
 
 def _agreements(

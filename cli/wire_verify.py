@@ -18,7 +18,7 @@ from ..agent.verifiers.judging import Judging, siblings_in
 from ..agent.verifiers.repairing import Repairing
 from ..agent.verifiers.rewinding import RewindingPool
 from ..agent.verifiers.sealed import FILE, Outcomes, SealedPool
-from ..agent.verifiers.table import Parts, load_verifier
+from ..agent.verifiers.table import Parts, load_verifier, named
 from ..agent.verifiers.trusted import TrustedVerifier, read_weight
 from ..agent.verifiers.verifier import Verifier
 from ..config import BY_VERDICT, RunConfig
@@ -104,10 +104,8 @@ def check(config: RunConfig) -> None:
 def judging_tools(config: RunConfig) -> ToolsConfig:
     """Return the tools of who judges: those of the run, or Python where it runs code and the solver has no tools, as
     when it chooses among actions."""
-    verify = config.verify
-    members = verify.options.get("members") if verify.by == "vote" else None
-    named = [one.get("by") for one in members if isinstance(one, dict)] if isinstance(members, list) else [verify.by]
-    return JUDGING if CodeVerifier.name in named and config.tools == ToolsConfig() else config.tools
+    runs_code = CodeVerifier.name in named(config.verify.by, config.verify.options)
+    return JUDGING if runs_code and config.tools == ToolsConfig() else config.tools
 
 
 async def judge_model(config: RunConfig, llm: LLM, stack: AsyncExitStack) -> LLM:

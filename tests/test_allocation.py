@@ -4,7 +4,9 @@ import asyncio
 import json
 import random
 import re
+import sqlite3
 from collections import Counter
+from contextlib import closing
 from statistics import fmean
 
 import pytest
@@ -12,12 +14,16 @@ from harness import Bench
 from lamarck.agent.allocation import LEAST, allocate, evenness, needed, overtaken, settled, top
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.cli.app import app
-from lamarck.config import CollectConfig, SolverConfig
+from lamarck.cli.evolving.playing import as_released
+from lamarck.config import CollectConfig, RunConfig, SolverConfig, TasksetConfig
 from lamarck.core import Reply, Usage
 from lamarck.errors import ConfigError, ModelError
 from lamarck.evals.figures.pick import blind_answer
+from lamarck.evals.figures.played import Played
 from lamarck.evals.questions import QuestionsTaskset
+from lamarck.rundir import RunDirectory
 from polls import EASY, answers, poll, questions, right
+from released import draft, opened
 from typer.testing import CliRunner
 from worlds import Walks
 
@@ -202,12 +208,21 @@ async def test_what_infrastructure_takes_is_no_answer(tmp_path):
     assert (result.failed, result.finished, result.spared) == (20, 0, 0)
     up = bench(tmp_path, Guesser(), samples=10, taskset=taskset)
     result = await up.run(taskset.tasks("test"))
-    assert result.failed == 0 and len({(one.task.id, one.sample) for one in up.trajectories}) <= 20
+    # What was begun comes to its end, also where the answers do not ask for it any more: nothing stays lost.
+    ended = {(one.task.id, one.sample) for one in up.trajectories if one.failure is None}
+    assert ended == {(one.task.id, one.sample) for one in up.trajectories} and len(ended) == 20
+    assert (result.failed, result.total, result.spared) == (0, 20, 0)
 
 
 async def test_what_is_no_question_is_refused(tmp_path):
     walks = bench(tmp_path, ScriptedLLM(lambda messages: "<action>right</action>"), taskset=Walks(n=9))
     with pytest.raises(ConfigError, match=r"none of the first 8 episodes gave one \(task walks/0"):
+        await walks.run()
+    # One that infrastructure took is no reason to go on.
+    llm = ScriptedLLM([ModelError("no answer", kind="server"), *["<action>right</action>"] * 99])
+    (tmp_path / "lost").mkdir()
+    walks = bench(tmp_path / "lost", llm, taskset=Walks(n=9), attempts=1, concurrency=1)
+    with pytest.raises(ConfigError, match="none of the first 7 episodes"):
         await walks.run()
     nameless = Bench(tmp_path, Guesser(), taskset=Walks(), collect=CollectConfig(samples=2, allocate="blend"))
     with pytest.raises(ConfigError, match="nothing here says what one is"):
@@ -241,11 +256,26 @@ def test_the_command_line(tmp_path):
     assert "24 of 36 (33 % saved), 4 to 4 per question" in " ".join(said.split())
     again = json.loads(lamarck("eval", "--again", tmp_path / "run", "-o", tmp_path / "again", "-q", "--json"))
     assert again["allocation"] == found["allocation"] and again["again"]["same"]
+    # Of one that was killed in the middle, the next round is missing too, not only what was under way.
+    with closing(sqlite3.connect(tmp_path / "again" / "store.db", isolation_level=None)) as store:
+        store.execute("DELETE FROM trajectories WHERE sample > 2 OR (sample = 2 AND task_id NOT LIKE '%/1')")
+        store.execute("UPDATE trajectories SET open = 1 WHERE sample = 2")
+    killed = Played.read(RunDirectory(tmp_path / "again"))
+    assert (killed.allocated.used, killed.allocated.left, killed.planned) == (12, 8, 20)
     # Where everyone gets as many, the evaluation is named as it always was.
     plain = ("eval", "-m", f"scripted:{script}", *there, "--limit", 2, "-o", tmp_path / "plain", "--json")
     assert "allocation" not in json.loads(lamarck(*plain))
     settings = json.loads((tmp_path / "plain" / "evaluation.json").read_text(encoding="utf-8"))["settings"]
     assert not {"collect.allocate", "collect.clear"} & set(settings)
+
+
+def test_what_weighs_a_release_gives_each_task_the_same(tmp_path):
+    # Pairs need as many samples on both sides, and probes are mostly no questions.
+    machine = RunConfig.load(None, {"collect.samples": 8, "collect.allocate": "blend"})
+    with opened(tmp_path) as releases:
+        first = releases.put(draft())
+    played = as_released(tmp_path, first.id, TasksetConfig(name="questions"), machine, samples=4)
+    assert (played.collect.samples, played.collect.allocate) == (4, "uniform")
 
 
 def test_wrong_settings_are_one_line(tmp_path):

@@ -449,5 +449,7 @@ def test_parts_that_nobody_plays(settings, line):
 
 def test_a_vote_with_a_judge_is_one_who_asks():
     members = [{"by": "recompute"}, {"by": "judge"}]
-    vote = {"run.verify.by": "vote", "run.verify.options": {"members": members}}
-    check_roles(EvolveConfig.load(None, {"train.samples.roles": ["solver", "verifier"], **vote}))
+    within = [{"by": "rule"}, {"by": "vote", "options": {"members": members}}]
+    for asked in (members, within):
+        vote = {"run.verify.by": "vote", "run.verify.options": {"members": asked}}
+        check_roles(EvolveConfig.load(None, {"train.samples.roles": ["solver", "verifier"], **vote}))

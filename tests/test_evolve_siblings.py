@@ -9,7 +9,7 @@ import pytest
 import turns
 from lamarck.agent.verifiers.consistency import ConsistencyVerifier
 from lamarck.agent.verifiers.records import Verdicts
-from lamarck.agent.verifiers.table import by_siblings, called
+from lamarck.agent.verifiers.table import by_siblings, called, named
 from lamarck.cli.evolve import check
 from lamarck.cli.evolve import run as evolve
 from lamarck.cli.evolving.budget import spent
@@ -17,7 +17,10 @@ from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.playing import attempts
 from lamarck.cli.evolving.verifying import Verifying
 from lamarck.cli.evolving.words import came_to, said
+from lamarck.cli.wire_verify import JUDGING, judging_tools
+from lamarck.config import RunConfig
 from lamarck.config_evolve import EvolveConfig
+from lamarck.config_tools import ToolsConfig
 from lamarck.config_training import TrainConfig
 from lamarck.rundir import RunDirectory
 from lamarck.training.sources import load_sources
@@ -249,3 +252,11 @@ def test_which_verifiers_go_by_siblings():
     assert not by_siblings("vote", {"members": [rule]}) and by_siblings("vote", {"members": [rule, consistency]})
     assert by_siblings("vote", {"members": [rule, {"by": "vote", "options": {"members": [consistency]}}]})
     assert (called("consistency"), called(f"{here}:Loner"), called("vote")) == ("consistency", "loner", "vote")
+
+
+def test_who_is_asked_within_a_vote_is_known_and_has_its_tools():
+    within = {"by": "vote", "options": {"members": [{"by": "code"}, {"by": 3}, {"by": "judge", "options": None}]}}
+    options = {"members": [{"by": "rule"}, within, "no table"]}
+    assert named("vote", options) == ("vote", "rule", "vote", "code", "judge")
+    config = RunConfig.load(None, {"verify.by": "vote", "verify.options": options})
+    assert judging_tools(config) == JUDGING and judging_tools(RunConfig()) == ToolsConfig()

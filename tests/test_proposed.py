@@ -276,7 +276,7 @@ BAD = [
 
 
 async def test_every_bad_program_is_refused_for_what_is_wrong_with_it():
-    maker = CodeMaker(Sandboxes("bubblewrap", False, 10.0), timeout_s=1.0)
+    maker = CodeMaker(Sandboxes("bubblewrap", False, 10.0), timeout_s=3.0)
     try:
         for program, inputs, reason in BAD:
             attempt = await maker.checked("deduction", Draft(program=program, inputs=inputs))

@@ -1,14 +1,19 @@
 """`lamarck verify` and verifiers in `lamarck run`, as a stranger meets them."""
 
+import asyncio
 import json
 
 import pytest
+from judgements import verdict
+from lamarck.agent.verifiers.judgements import FILE, Judgements
 from lamarck.agent.verifiers.records import Record, Verdicts
 from lamarck.cli.app import app
-from lamarck.errors import LamarckError
+from lamarck.cli.verify import judge
+from lamarck.errors import LamarckError, StoreError
 from lamarck.evals.figures.played import Played
 from lamarck.rundir import RunDirectory
 from lamarck.store import Store
+from lamarck.training.outcomes import given
 from shell import complaint
 from typer.testing import CliRunner
 
@@ -122,3 +127,36 @@ def test_verdicts_survive_a_torn_line(tmp_path):
     read = verdicts.read("a b")
     assert list(read.records) == ["t0", "t1"] and read.damaged == 1
     assert verdicts.read("other").records == {}
+
+
+def test_a_line_cut_within_a_letter_costs_no_other(tmp_path):
+    verdicts = Verdicts(tmp_path)
+    for ident in ("one", "two"):
+        verdicts.add("rule", Record(trajectory_id=ident, verdict=verdict(critique="zu groß", judge="rule")))
+    [file] = (tmp_path / "verdicts").iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[: whole.rindex("ß".encode()) + 1])
+    assert list(verdicts.read("rule").records) == ["one"] and verdicts.judges() == ["rule"]
+    assert list(given(tmp_path, "rule")) == ["one"]
+    verdicts.add("rule", Record(trajectory_id="two", verdict=verdict(judge="rule")))
+    read = verdicts.read("rule")
+    assert list(read.records) == ["one", "two"] == list(given(tmp_path, "rule")) and read.damaged == 1
+
+
+def test_what_a_judge_was_asked_is_kept_where_its_verdict_is_and_before_it(tmp_path):
+    run, out = tmp_path / "run", tmp_path / "out"
+    lamarck("run", *QUESTIONS, "--limit", 1, "-q", *script(tmp_path / "script.jsonl", 1), "-o", run)
+    (tmp_path / "judge.jsonl").write_text('"I cannot say."\n')
+    directory = RunDirectory(run)
+    config = directory.load_config()
+    judged = {"by": "judge", "model": f"scripted:{tmp_path / 'judge.jsonl'}", "record": True, "options": {"again": 0}}
+    config = config.model_copy(update={"verify": config.verify.model_copy(update=judged)})
+    (out / FILE).mkdir(parents=True)
+    # It cannot be written: as after a kill at that point, the attempt is judged again.
+    with pytest.raises(StoreError):
+        asyncio.run(judge(config, directory, Verdicts(out), "judge", None))
+    assert not Verdicts(out).read("judge").records
+    (out / FILE).rmdir()
+    assert asyncio.run(judge(config, directory, Verdicts(out), "judge", None)) == (1, 0)
+    assert list(Judgements(out).read()) == list(Verdicts(out).read("judge").records) == [stored(run)[0].id]
+    assert not (run / FILE).exists()

@@ -118,8 +118,8 @@ def given(run: Path, judge: str) -> Mapping[str, Verdict] | None:
         StoreError: they cannot be read.
     """
     for path in sorted((run / VERDICTS).glob("*.jsonl")):
-        with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-            head, *lines = read_records(path) or [""]
+        with boundary(StoreError, f"reading verdicts {path}", OSError):
+            head, *lines = read_records(path, torn=True) or [""]
         if _plain(head).get("by") != judge:
             continue
         found: dict[str, Verdict] = {}

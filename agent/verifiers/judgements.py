@@ -26,7 +26,7 @@ class Judgements:
     """The judgements beside a run; one process writes.
 
     Args:
-        folder: of the run.
+        folder: of the run, or where its verdicts are to be kept.
     """
 
     def __init__(self, folder: Path) -> None:

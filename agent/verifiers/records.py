@@ -43,14 +43,14 @@ class Verdicts:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder / FOLDER
+        self.beside, self._folder = folder, folder / FOLDER
 
     def judges(self) -> list[str]:
         """Return under which names verdicts were given, ordered."""
         found = []
         for path in sorted(self._folder.glob("*.jsonl")):
-            with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-                lines = read_records(path)
+            with boundary(StoreError, f"reading verdicts {path}", OSError):
+                lines = read_records(path, torn=True)
             try:
                 found.append(str(json.loads(lines[0])["by"]))
             except (IndexError, ValueError, KeyError, TypeError):
@@ -62,8 +62,8 @@ class Verdicts:
         path = self._path(by)
         if not path.is_file():
             return Read({}, 0)
-        with boundary(StoreError, f"reading verdicts {path}", OSError, UnicodeDecodeError):
-            lines = read_records(path)
+        with boundary(StoreError, f"reading verdicts {path}", OSError):
+            lines = read_records(path, torn=True)
         records, damaged = dict[str, Record](), 0
         for line in lines[1:]:
             try:

@@ -84,6 +84,22 @@ def load_verifier(name: str, options: Mapping[str, Any], parts: Parts) -> Verifi
     return found
 
 
+def named(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the name of a verifier, and those of its `members`, and of theirs.
+
+    Args:
+        name: as in `load_verifier`.
+        options: those of the configuration.
+    """
+    members = options.get("members")
+    found = [name]
+    for one in members if isinstance(members, list | tuple) else ():
+        if isinstance(one, Mapping) and isinstance(by := one.get("by"), str):
+            more = one.get("options")
+            found += named(by, more if isinstance(more, Mapping) else {})
+    return tuple(found)
+
+
 def by_siblings(name: str, options: Mapping[str, Any]) -> bool:
     """Say whether what a verifier makes of an attempt hangs on the attempts beside it, so that it judges at the end.
 
@@ -97,15 +113,16 @@ def by_siblings(name: str, options: Mapping[str, Any]) -> bool:
     Raises:
         ConfigError: there is none of that name, or it does not import.
     """
-    if name == "none":
-        return False
-    factory, members = _factory(name), options.get("members")
+    return any(_by_siblings(one) for one in named(name, options) if one != "none")
+
+
+def _by_siblings(name: str) -> bool:
+    factory = _factory(name)
     said = getattr(factory, "by_siblings", None)
     if said is None:
         with boundary(ConfigError, f"verifier {name}: {factory!r} cannot be called", TypeError, ValueError):
             said = "siblings" in inspect.signature(factory).parameters
-    named = [one for one in members if isinstance(one, Mapping)] if isinstance(members, list | tuple) else []
-    return bool(said) or any(by_siblings(str(one.get("by")), one.get("options", {})) for one in named)
+    return bool(said)
 
 
 def called(name: str) -> str:

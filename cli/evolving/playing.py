@@ -28,7 +28,8 @@ def as_released(home: Path, release_id: str, tasks: TasksetConfig, machine: RunC
     Raises:
         ConfigError: there is no such release.
     """
-    collect = machine.collect.model_copy(update={"samples": samples})
+    # Releases are weighed in pairs, and probes are mostly no questions: each task has as many samples.
+    collect = machine.collect.model_copy(update={"samples": samples, "allocate": "uniform"})
     own = {key: value for key, value in flatten(machine.model_dump(mode="json")).items() if key in MACHINE}
     given = RunConfig.load(None, own)
     return with_release(

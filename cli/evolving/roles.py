@@ -26,7 +26,7 @@ from ...agent.proposers.proposer import Asked, Proposal
 from ...agent.proposers.rewards import REWARDS
 from ...agent.verifiers.episodes import episodes as judgements
 from ...agent.verifiers.judgements import Judgements
-from ...agent.verifiers.table import VERIFIERS
+from ...agent.verifiers.table import VERIFIERS, named
 from ...config import ModelConfig, RunConfig
 from ...config_evolve import EvolveConfig
 from ...config_verify import VerifyConfig
@@ -220,9 +220,8 @@ def check_roles(config: EvolveConfig) -> None:
 
 def _asks(run: RunConfig) -> bool:
     """Say whether a verifier may ask a model to judge: a judge, or one that is not ours."""
-    members = run.verify.options.get("members") if run.verify.by == "vote" else [{"by": run.verify.by}]
-    named = [one.get("by") for one in members if isinstance(one, dict)] if isinstance(members, list) else []
-    return any(name == "judge" or name not in {*VERIFIERS, "none"} for name in named)
+    asked = named(run.verify.by, run.verify.options)
+    return any(name == "judge" or name not in {*VERIFIERS, "none"} for name in asked)
 
 
 def _run_id(played: RunDirectory, role: str) -> str:

@@ -95,7 +95,7 @@ class Played:
         planned = evaluation.planned if evaluation is not None else 0
         if spread is not None:
             # How many there will be hangs on the answers; of a run that goes on, the next ones are missing.
-            planned = len(begun) + (0 if pending else spread.left)
+            planned = spread.used + spread.left
         return cls(
             path=directory.path,
             run_id=directory.run_id,
