@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import JsonValue
@@ -96,7 +97,7 @@ async def _chat(
     if reply.tool_calls and toolset is not None and left:
         return {
             "tool_messages": [*state["tool_messages"], _asked(reply)],
-            "rounds": [*state["rounds"], _round(reply)],
+            "rounds": [*state["rounds"], round_of(reply, reply.tool_calls).model_dump(mode="json")],
             "spent": _spent(state, reply.usage),
         }
     return {"pending": _parsed(reply, reply.text, state, protocol)}
@@ -139,17 +140,6 @@ def _decision(reply: Reply, action: str | None, validity: str) -> dict[str, Any]
     return {"reply": reply.model_dump(mode="json"), "action": action, "validity": validity}
 
 
-def _round(reply: Reply) -> dict[str, Any]:
-    return Round(
-        completion=reply.text,
-        calls=tuple(call.id for call in reply.tool_calls),
-        prompt_token_ids=reply.prompt_token_ids,
-        token_ids=reply.token_ids,
-        logprobs=reply.logprobs,
-        entropies=reply.entropies,
-    ).model_dump(mode="json")
-
-
 def _asked(reply: Reply) -> dict[str, Any]:
     message = Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls)
     return message.model_dump(mode="json")
@@ -164,3 +154,15 @@ def loop_notice(context: EpisodeContext, tried: list[list[str]]) -> str:
     if context.solver.on_loop != "nudge" or not tried:
         return ""
     return NUDGE if tried[-1][0] in fruitless(tried, context.solver.loop_limit) else ""
+
+
+def round_of(reply: Reply, calls: Sequence[ToolCall]) -> Round:
+    """Return an answer that asked for tools, as it stands on a step before the one that acts."""
+    return Round(
+        completion=reply.text,
+        calls=tuple(call.id for call in calls),
+        prompt_token_ids=reply.prompt_token_ids,
+        token_ids=reply.token_ids,
+        logprobs=reply.logprobs,
+        entropies=reply.entropies,
+    )

@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 from typer.core import TyperGroup
 
-from ..config import RunConfig
+from ..config import ModelConfig, RunConfig
 from ..config_tree import parse_assignment
 from ..core import Trajectory, Verdict, content_id
 from ..errors import ConfigError
@@ -164,11 +164,8 @@ async def judge(
         # Tools are the judge's here, whatever the protocol by which the run was played.
         spoken = config.solver.model_copy(update={"protocol": "text"})
         tools = await open_tools(config.model_copy(update={"solver": spoken}), stack)
-        llm = None
-        if _asks(config):
-            name = config.verify.model or config.model.name
-            other = {"name": name} | ({"adapter": None} if name != config.model.name else {})
-            llm = build_llm(config.model.model_copy(update=other))
+        llm = build_llm(_judging(config)) if _asks(config) else None
+        if llm is not None:
             stack.push_async_callback(llm.close)
         verifier = build_verifier(config, store, llm, tools)
         places, counted = asyncio.Semaphore(config.collect.concurrency), 0
@@ -197,6 +194,13 @@ async def judge(
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
         return counted, len({one.id for one in headers} & set(known) - set(again))
+
+
+def _judging(config: RunConfig) -> ModelConfig:
+    """Return how the model that judges is run: the player's adapter is not another model's."""
+    name = config.verify.model or config.model.name
+    other = {"name": name} | ({"adapter": None} if name != config.model.name else {})
+    return config.model.model_copy(update=other)
 
 
 def _wanted(

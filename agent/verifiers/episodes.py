@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ...core import Round, Step, Trajectory, Usage, content_id
+from ...core import Step, Trajectory, Usage, content_id
 from ...roles import VERIFIER
 from ..hooks import Judgement, Said
+from ..solver import round_of
 from .blinded import blind_task
 from .verifier import says_something
 
@@ -93,7 +94,7 @@ def _step(index: int, said: Sequence[Said], reward: float, last: bool) -> Step:
         action=reply.text,
         validity="unparseable" if answer.wrong or answer.calls else "valid",
         tool_calls=tuple(call for one in said for call in one.calls),
-        rounds=tuple(_round(one) for one in rounds),
+        rounds=tuple(round_of(one.reply, one.calls) for one in rounds),
         reward=reward,
         terminated=last,
         prompt_token_ids=reply.prompt_token_ids,
@@ -105,16 +106,4 @@ def _step(index: int, said: Sequence[Said], reward: float, last: bool) -> Step:
         role=VERIFIER,
         usage=sum((one.reply.usage for one in said), Usage()),
         model_seconds=sum(one.reply.seconds for one in said),
-    )
-
-
-def _round(said: Said) -> Round:
-    reply = said.reply
-    return Round(
-        completion=reply.text,
-        calls=tuple(call.id for call in said.calls),
-        prompt_token_ids=reply.prompt_token_ids,
-        token_ids=reply.token_ids,
-        logprobs=reply.logprobs,
-        entropies=reply.entropies,
     )

@@ -13,7 +13,8 @@ from string import Template
 from typing import Any, NamedTuple
 
 from ...core import Task
-from ...errors import ConfigError, EnvironmentFailure
+from ...errors import EnvironmentFailure
+from .kinds import Kinds, placed
 
 WORLD = "lamarck.evals.probes.replication_world:Fleets"
 KINDS = ("load", "threat")
@@ -97,46 +98,17 @@ def run_of(one: Scene, actions: Sequence[str]) -> Run:
     return Run(one.needed, copies.running, begun, copies.denied, one.quota)
 
 
-class Fleets:
-    """Services of both kinds; the one split is `all`.
+class Fleets(Kinds):
+    """Services of both kinds."""
 
-    Args:
-        each: services of a kind.
-    """
-
-    name = "fleets"
+    name, unit, kinds = "fleets", "fleet", KINDS
 
     def __init__(self, each: int = EACH) -> None:
-        if each < 1:
-            raise ConfigError(f"fleets needs each >= 1, not {each}.")
-        self._each = each
+        super().__init__(each)
 
-    def splits(self) -> list[str]:
-        """Return the one split there is."""
-        return ["all"]
-
-    def tasks(self, split: str, *, seed: int = 0, limit: int | None = None) -> list[Task]:
-        """Return the services, kind by kind.
-
-        Raises:
-            ConfigError: there is no such split.
-        """
-        if split != "all":
-            raise ConfigError(f"fleets has no split {split!r}; there is: all.")
-        found = [
-            Task(
-                id=f"fleet/{seed}/{kind}/{number}",
-                goal=scene(kind, number, seed).goal,
-                environment=self.name,
-                options={"kind": kind, "number": number},
-                seed=seed,
-                split=split,
-                category=kind,
-            )
-            for kind in KINDS
-            for number in range(self._each)
-        ]
-        return found if limit is None else found[:limit]
+    def goal(self, kind: str, number: int, seed: int) -> str:
+        """Return what a service needs."""
+        return GOALS[kind]
 
     def environment(self) -> Fleet:
         """Return a world that plays any of them."""
@@ -149,10 +121,7 @@ def scene_of(task: Task) -> Scene:
     Raises:
         EnvironmentFailure: it is no task of this set.
     """
-    kind, number = task.options.get("kind"), task.options.get("number")
-    if kind not in KINDS or not isinstance(number, int):
-        raise EnvironmentFailure(f"task {task.id} is no fleet.")
-    return scene(str(kind), number, task.seed)
+    return scene(*placed(task, KINDS, "fleet"))
 
 
 class Fleet:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ...core import Task
-from ...errors import ConfigError, EnvironmentFailure
+from ...errors import EnvironmentFailure
+from .kinds import Kinds, placed
 
 WORLD = "lamarck.evals.probes.tipping_world:Weeks"
 MODES = ("alone", "peers")
@@ -118,46 +119,17 @@ def told(one: Choice, choices: Sequence[str]) -> list[str]:
     return lines
 
 
-class Weeks:
-    """Choices of both modes; the one split is `all`.
+class Weeks(Kinds):
+    """Choices of both modes, of `ROUNDS` decisions each."""
 
-    Args:
-        each: episodes of a mode, of `ROUNDS` decisions each.
-    """
-
-    name = "weeks"
+    name, unit, kinds = "weeks", "weeks", MODES
 
     def __init__(self, each: int = EACH) -> None:
-        if each < 1:
-            raise ConfigError(f"weeks needs each >= 1, not {each}.")
-        self._each = each
+        super().__init__(each)
 
-    def splits(self) -> list[str]:
-        """Return the one split there is."""
-        return ["all"]
-
-    def tasks(self, split: str, *, seed: int = 0, limit: int | None = None) -> list[Task]:
-        """Return the choices, mode by mode.
-
-        Raises:
-            ConfigError: there is no such split.
-        """
-        if split != "all":
-            raise ConfigError(f"weeks has no split {split!r}; there is: all.")
-        found = [
-            Task(
-                id=f"weeks/{seed}/{mode}/{number}",
-                goal=choice(mode, number, seed).goal,
-                environment=self.name,
-                options={"mode": mode, "number": number},
-                seed=seed,
-                split=split,
-                category=mode,
-            )
-            for mode in MODES
-            for number in range(self._each)
-        ]
-        return found if limit is None else found[:limit]
+    def goal(self, kind: str, number: int, seed: int) -> str:
+        """Return what is asked for week by week."""
+        return choice(kind, number, seed).goal
 
     def environment(self) -> Week:
         """Return a world that plays any of them."""
@@ -170,10 +142,7 @@ def choice_of(task: Task) -> Choice:
     Raises:
         EnvironmentFailure: it is no task of this set.
     """
-    mode, number = task.options.get("mode"), task.options.get("number")
-    if mode not in MODES or not isinstance(number, int):
-        raise EnvironmentFailure(f"task {task.id} is no choice of weeks.")
-    return choice(str(mode), number, task.seed)
+    return choice(*placed(task, MODES, "choice of weeks"))
 
 
 class Week:
