@@ -6,12 +6,13 @@ import asyncio
 import functools
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
 from ..errors import ModelError
+from .embedded_lanes import Lanes
 from .embedded_load import load_model
 from .llm_choice import picked
 from .packed import PackedScorer, Scored
@@ -20,17 +21,19 @@ T = TypeVar("T")
 
 
 class EmbeddedLLM:
-    """A transformers model in this process. All of torch runs in one thread of its own, one call after the other.
+    """A transformers model in this process. Torch runs in threads of its own, `lanes`, each one call after the other.
 
     Args:
         folder: the model's folder, as `models_cache.pull` returns it or transformers saves one.
         adapter: folder of an adapter that was trained on exactly these weights.
         threads: CPU threads of torch; None leaves them as they are.
+        at_once: episodes that are played beside each other, which share these threads out among them; with `threads`
+            of 1 every call is computed alike, whatever is asked beside it.
         dtype: `auto` times both once and takes the faster: bfloat16 is several times faster than float32 on a
             processor with instructions for it, and several times slower on one without.
         score_kind: how a continuation is scored; the mean does not favour short ones.
         score_end: whether the token that ends the answer counts as part of each continuation.
-        sessions: episodes whose prompt cache is kept at once.
+        sessions: episodes whose prompt cache is kept at once, in each lane.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class EmbeddedLLM:
         *,
         adapter: str | Path | None = None,
         threads: int | None = None,
+        at_once: int = 1,
         dtype: Literal["auto", "bfloat16", "float32"] = "auto",
         score_kind: Literal["mean_logprob", "sum_logprob"] = "mean_logprob",
         score_end: bool = False,
@@ -47,12 +51,12 @@ class EmbeddedLLM:
         self.folder = Path(folder)
         self.adapter = Path(adapter) if adapter is not None else None
         self.name = self.folder.resolve().name
-        self._threads = threads
+        self._threads, self._at_once = threads, at_once
         self.dtype: str = dtype
         self._score_kind, self._score_end = score_kind, score_end
         self._sessions = sessions
-        self._executor = ThreadPoolExecutor(1, "lamarck-model")
-        self._scorer: PackedScorer | None = None
+        self._loading, self._tokenizing = Lock(), Lock()
+        self._lanes: Lanes | None = None
         self._tokenizer: Any = None
         self._context = 0
         self.policy_version = ""
@@ -74,7 +78,7 @@ class EmbeddedLLM:
             raise ModelError(
                 f"model {self.name} cannot call tools.", hint="Set solver.protocol to choice or text.", kind="tools"
             )
-        return await self._run(self._chat, list(messages), sampling or Sampling(), session)
+        return await self._run(session, self._chat, list(messages), sampling or Sampling())
 
     async def choose(
         self,
@@ -94,12 +98,12 @@ class EmbeddedLLM:
         """
         if not options:
             raise ModelError(f"model {self.name} was given nothing to choose among.", kind="no_options")
-        return await self._run(self._choose, list(messages), list(options), sampling or Sampling(), session)
+        return await self._run(session, self._choose, list(messages), list(options), sampling or Sampling())
 
     def end_session(self, session: str) -> None:
         """Drop an episode's prompt cache."""
-        if self._scorer is not None:
-            self._executor.submit(self._scorer.forget, session)
+        if self._lanes is not None:
+            self._lanes.forget(session)
 
     def ready(self) -> None:
         """Load the weights now, so that what is wrong with them is said before the first question.
@@ -107,53 +111,68 @@ class EmbeddedLLM:
         Raises:
             ConfigError, ModelError: see `load`.
         """
-        self._executor.submit(self.load).result()
+        self.load()
 
     async def close(self) -> None:
-        """End the model's thread and let go of the weights."""
-        self._executor.shutdown(wait=True)
-        self._scorer = None
+        """End the model's threads and let go of the weights."""
+        if self._lanes is not None:
+            self._lanes.close()
+        self._lanes = None
 
-    async def _run(self, function: Callable[..., T], *args: Any) -> T:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, functools.partial(function, *args))
-
-    # Everything below runs in the model's thread.
+    async def _run(self, session: str | None, function: Callable[..., T], *args: Any) -> T:
+        lanes = self._lanes or await asyncio.to_thread(self._load)
+        lane = lanes.of(session)
+        call = functools.partial(function, lane.scorer, *args, session)
+        lane.calls += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(lane.executor, call)
+        finally:
+            lane.calls -= 1
 
     def load(self) -> PackedScorer:
-        """Load the weights, once.
+        """Load the weights, once; return what scores in the first lane.
 
         Raises:
             ConfigError: there is no adapter, it is damaged, or it was trained on other weights.
             ModelError: the folder holds no readable model.
         """
-        if self._scorer is None:
-            import torch
+        return self._load().lanes[0].scorer
 
-            if self._threads is not None:
-                torch.set_num_threads(self._threads)
-            loaded = load_model(self.folder, self.adapter, self.dtype)
-            self.dtype, self.policy_version = loaded.dtype, loaded.version
-            self._tokenizer, self._context = loaded.tokenizer, loaded.context
-            self._scorer = PackedScorer(loaded.model, sessions=self._sessions)
-        return self._scorer
+    def _load(self) -> Lanes:
+        with self._loading:
+            if self._lanes is None:
+                loaded = load_model(self.folder, self.adapter, self.dtype)
+                self.dtype, self.policy_version = loaded.dtype, loaded.version
+                self._tokenizer, self._context = loaded.tokenizer, loaded.context
+                self._lanes = Lanes(loaded.model, at_once=self._at_once, threads=self._threads, sessions=self._sessions)
+            return self._lanes
 
     def encode(self, messages: Sequence[Message]) -> list[int]:
         """Return the tokens of a chat up to where the answer begins."""
         self.load()
         chat = [{"role": message.role, "content": message.content} for message in messages]
-        out = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
+        with self._tokenizing:
+            out = self._tokenizer.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
         return list(out["input_ids"])
 
     def encode_options(self, options: Sequence[str]) -> list[list[int]]:
         """Return the tokens of each option."""
-        rows = self._tokenizer(list(options), add_special_tokens=False)["input_ids"]
+        with self._tokenizing:
+            rows = self._tokenizer(list(options), add_special_tokens=False)["input_ids"]
         end = [self._tokenizer.eos_token_id] if self._score_end else []
         return [[*row, *end] or [self._tokenizer.eos_token_id] for row in rows]
 
-    def _choose(self, messages: list[Message], options: list[str], sampling: Sampling, session: str | None) -> Reply:
+    # What follows runs in a lane's thread.
+
+    def _choose(
+        self,
+        scorer: PackedScorer,
+        messages: list[Message],
+        options: list[str],
+        sampling: Sampling,
+        session: str | None,
+    ) -> Reply:
         started = time.perf_counter()
-        scorer = self.load()
         prompt = self.encode(messages)
         rows = self.encode_options(options)
         self._fits(len(prompt) + max(map(len, rows)))
@@ -177,11 +196,10 @@ class EmbeddedLLM:
         total = sum(scored.logprobs)
         return total / len(scored.logprobs) if self._score_kind == "mean_logprob" else total
 
-    def _chat(self, messages: list[Message], sampling: Sampling, session: str | None) -> Reply:
+    def _chat(self, scorer: PackedScorer, messages: list[Message], sampling: Sampling, session: str | None) -> Reply:
         import torch
 
         started = time.perf_counter()
-        scorer = self.load()
         prompt = self.encode(messages)
         self._fits(len(prompt) + 1)
         prefix, cached = scorer.read(prompt, session)

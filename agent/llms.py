@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 VLLM = "vllm:"
 
 
-def build_llm(config: ModelConfig, notify: Notify | None = None, logs: Path | None = None) -> LLM:
+def build_llm(config: ModelConfig, notify: Notify | None = None, logs: Path | None = None, *, at_once: int = 1) -> LLM:
     """Return the model that the configuration names.
 
     `embedded` is the model that ships with the package index, `embedded:FOLDER` any other that transformers can load,
     `vllm:FOLDER` one that a vLLM server serves, which is started with the first question and ended with `close`,
     `random` and `first` choose blindly among the admissible actions, `follower` by words and by what is recalled,
     `scripted:FILE` answers from a file, and any other name goes to litellm. `notify` is told when weights have to be
-    fetched or a server is waited for, whose output goes to the folder `logs`.
+    fetched or a server is waited for, whose output goes to the folder `logs`. `at_once` is how many episodes will ask
+    beside each other; a model in this process shares its processors out among them.
 
     Raises:
         ConfigError: an extra is missing, or the file of a script; an adapter is missing, damaged, or of another model.
@@ -34,7 +35,7 @@ def build_llm(config: ModelConfig, notify: Notify | None = None, logs: Path | No
     from .scripted import ScriptedLLM, first_llm, random_llm
 
     if is_embedded(config.name):
-        return _embedded(config, notify)
+        return _embedded(config, notify, at_once)
     if config.name.startswith(VLLM):
         return _vllm(config, notify, logs)
     if config.adapter is not None:
@@ -131,10 +132,11 @@ def is_embedded(name: str) -> bool:
     return name == "embedded" or name.startswith("embedded:")
 
 
-def _embedded(config: ModelConfig, notify: Notify | None) -> LLM:
+def _embedded(config: ModelConfig, notify: Notify | None, at_once: int) -> LLM:
     from .embedded import EmbeddedLLM
 
-    llm = EmbeddedLLM(embedded_folder(config.name, notify), adapter=config.adapter, threads=config.threads)
+    folder = embedded_folder(config.name, notify)
+    llm = EmbeddedLLM(folder, adapter=config.adapter, threads=config.threads, at_once=at_once)
     if config.name != "embedded" or config.adapter is not None:
         # What the user brought may be wrong in many ways: better one line now than one failure in each episode.
         llm.ready()

