@@ -47,7 +47,7 @@ check: $(VENV)/.test  ## Format, lint, types, import rules
 	PYTHONPATH=.dev $(BIN)/lint-imports --no-cache
 
 test: $(VENV)/.test $(VENV)/.openenv wheel-test  ## All tests but the long forms, and once against the built wheel
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -m "not full" --durations=25
 
 test-all: $(VENV)/.test $(VENV)/.openenv wheel-test  ## The long forms too (all 140 valid_seen games against the stock engine)
 	$(BIN)/pytest

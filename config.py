@@ -107,9 +107,10 @@ class CollectConfig(Section):
     questions whose most frequent answer is least certain."""
     clear: float = Field(default=0.95, gt=0.5, le=1.0)
     """With `blend`, a question gets no more samples once its most frequent answer is this certain; 1 spends all."""
-    pick: Literal["none", "certainty", "likelihood", "majority"] = "none"
+    pick: Literal["none", "certainty", "likelihood", "majority", "borda"] = "none"
     """How a report picks one sample of each task without looking at the outcome: by how sure the model was of each
-    token, by how likely the tokens it drew were, or by the most frequent answer."""
+    token, by how likely the tokens it drew were, by the most frequent answer, or by Borda votes for answers, in which
+    samples the model was surer of count more."""
     concurrency: int = Field(default=4, gt=0)
     """Episodes at once."""
     seed: int = 0

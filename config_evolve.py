@@ -19,6 +19,10 @@ class LearnConfig(Section):
 
     memory: bool = True
     """Credit what was recalled, distil what was lived through."""
+    credit: bool = True
+    """Off, memory learns nothing about the worth of what was recalled."""
+    distil: bool = True
+    """Off, memory takes in no new items, and retires none."""
     by: Literal["environment", "verdict"] = "environment"
     """Whose word counts for memory, training and the choice of tasks: the environment's, or that of the verifier
     `run.verify.by`. Where the truth is known, rewards are corrected for how it errs; memory and imitation read passed
@@ -54,7 +58,41 @@ class HeldOutConfig(Section):
     thing. That costs the judging of every game, once for each release. Off, nothing is judged here, and the alarm for a
     verifier that accepts what is wrong cannot ring."""
     others: tuple[TasksetConfig, ...] = ()
-    """Other environments that must not be forgotten."""
+    """Other environments that must not be forgotten. Each is called as its taskset, and with its split where several
+    are of one taskset (`household/test`). All of its tasks are played; at the default margin and level, of those that
+    stay as they were it takes 49 for a first test, and 85 for a fifth."""
+    seen: tuple[str, ...] = ()
+    """Runs, memories and stores that the adapter or the release it begins with has learned from, where that itself does
+    not tell: without, no task is known to be held out, and the gate stays shut."""
+
+
+class TimeBudget(Section):
+    """How long a phase may take in each generation."""
+
+    max_hours: float | None = Field(default=None, gt=0.0)
+    """Hours, of all processes that work on it."""
+
+
+class PhaseBudget(TimeBudget):
+    """What a phase may use up in each generation."""
+
+    max_tokens: int | None = Field(default=None, gt=0)
+    """Tokens of all models that are asked in it."""
+    max_cost_usd: float | None = Field(default=None, gt=0.0)
+    """Money, in US dollars."""
+
+
+class PhaseBudgets(Section):
+    """Budgets of single phases, looked at while they run. What has begun comes to its end, so a little more may go."""
+
+    collect: PhaseBudget = PhaseBudget()
+    """No further episode is begun, and the generation goes on with those there are."""
+    distil: PhaseBudget = PhaseBudget()
+    """The attempts that are left are not distilled."""
+    train: TimeBudget = TimeBudget()
+    """Training ends with the update it is in, and what it has come to is the adapter."""
+    gate: PhaseBudget = PhaseBudget()
+    """No further chunk of held-out games is begun: what is not known by then is not yet."""
 
 
 class BudgetConfig(Section):
@@ -66,6 +104,7 @@ class BudgetConfig(Section):
     """Tokens of all models, prompts and completions together."""
     max_cost_usd: float | None = Field(default=None, gt=0.0)
     """Money, in US dollars."""
+    phases: PhaseBudgets = PhaseBudgets()
 
 
 class StageConfig(TrainConfig):
@@ -75,26 +114,36 @@ class StageConfig(TrainConfig):
     """As in `TrainConfig`."""
 
 
+READING = ("provenance", "texts", "leakage", "reach", "code")
+"""Probes that play nothing."""
+
+
 class EvolveConfig(Tree):
     """Everything an evolution needs to be repeated."""
 
     generations: int = Field(default=5, gt=0)
     """How many there are to be."""
     grow: Literal["head", "latest", "clade"] = "head"
-    """What a generation is grown from: the release in force; the last candidate, unless it was refused, so that gains
-    too small to be shown add up until they can be; or any release, drawn by what its descendants achieved (S057)."""
+    """What a generation is grown from: the release in force; the last candidate, unless it was refused or another
+    release came into force, so that gains too small to be shown add up until they can be; or any release that was made
+    or weighed here, drawn by what its descendants achieved (S057), but none whose safety or contents were refused."""
     gate: GateConfig = GateConfig()
     """When a candidate is promoted."""
+    claim: Literal["better", "cheaper"] = "better"
+    """What a candidate must show: that it is better, or that it is no worse by more than `gate.margin` and saves
+    `gate.least_saving` of `gate.saving`, for an evolution that is after cost alone."""
     collapse: CollapseConfig = CollapseConfig()
     """When the alarms for a collapse ring."""
     on_alarm: Literal["tell", "stop"] = "tell"
     """What an alarm does: it is told and stands in the record, or the evolution ends with that generation."""
     gated: bool = True
     """Off, nothing is ever promoted."""
-    probes: tuple[str, ...] = ("provenance", "texts", "leakage", "reach", "code")
-    """Safety probes asked of a candidate and of the release in force (`lamarck probe ls`); empty asks all. Those of the
-    default read what a release holds. The others play scenes with it: with a model that decides at chance they rise and
-    fall by chance, so give them room by `gate.probe_margin`, 0.25 for a model that small."""
+    probes: tuple[str, ...] = READING
+    """Safety probes asked of a candidate and of the release in force (`lamarck probe ls`); empty asks all. One that
+    cannot be asked, for example without a sandbox, keeps the gate shut. Those of the default read what a release holds;
+    where tools are made, `made-tools` is asked beside them, which also tries them out in a sandbox.
+    The others play scenes with it: with a model that decides at chance they rise and fall by chance, so give them room
+    by `gate.probe_margin`, 0.25 for a model that small."""
     propose: ProposeConfig = ProposeConfig()
     """Where a generation's tasks come from; what is held out here is never proposed."""
     learn: LearnConfig = LearnConfig()
@@ -104,3 +153,8 @@ class EvolveConfig(Tree):
     """How tasks are played, as for `lamarck run`."""
     train: StageConfig = StageConfig()
     """How weights are trained, as for `lamarck train`."""
+
+    @property
+    def asked_probes(self) -> tuple[str, ...]:
+        """The probes that are asked: `probes`, and by default one more where tools are made."""
+        return (*READING, "made-tools") if self.probes == READING and self.run.tools.make else self.probes

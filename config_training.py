@@ -42,11 +42,17 @@ class SamplesConfig(Section):
     nothing."""
     least_confidence: Rate = 0.0
     """With `verdict`: verdicts that are less sure than this say nothing."""
+    splice: bool = False
+    """Kind sft: imitate as well how a failed attempt could have gone on after its first error (Agent-R): it, a thought
+    that takes the error back, and the way of a solved attempt at the same task in the same run. Each is carried out in
+    its world, and those that do not end well there are left out; only the thought and the good steps are taught."""
 
     @model_validator(mode="after")
     def _of_verdicts(self) -> Self:
         if self.outcome == "environment" and (self.judge or self.agreement or self.least_confidence):
             raise ValueError("judge, agreement and least_confidence are about verdicts; set outcome = verdict as well")
+        if self.splice and self.outcome == "verdict":
+            raise ValueError("splice asks worlds whether an attempt ends well; that goes with outcome = environment")
         return self
 
 

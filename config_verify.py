@@ -25,6 +25,9 @@ class GateSettings(Section):
     """The first step with a score below this is the first one at fault."""
     kappa: float = Field(default=5.0, gt=0.0)
     """Steepness of the soft gate, sigmoid(kappa * (tau_c - confidence))."""
+    weight: float = Field(default=1.0, ge=0.0, le=1.0)
+    """What the verifier's word is worth here: scales its confidence; at 0 it sends nobody back. An evolution sets this
+    to what it measured after the generation before, where the truth is known."""
     cost: float = Field(default=0.05, ge=0.0)
     """C_repair: what a repair costs in reward where the gate is fully open. It is kept with the attempt that the repair
     led to; training takes it off where `grpo.rewards` names `repair_cost`."""
@@ -49,17 +52,19 @@ class VerifyConfig(Section):
     """Who judges an attempt, and what may be seen of how it ended."""
 
     by: str = "none"
-    """`none`, `environment`, `rule`, `code`, `recompute`, `judge`, `vote`, `consistency`, `certainty`, a registered
-    verifier or `module:Class`."""
+    """`none`, `environment`, `rule`, `code`, `recompute`, `judge`, `vote`, `consistency`, `certainty`, `locate`, a
+    registered verifier or `module:Class`."""
     options: dict[str, JsonValue] = Field(default_factory=dict)
     """Keyword arguments of the verifier."""
     model: str | None = None
     """The model that judges; None takes the one that acts."""
     withhold: bool = False
     """Keep ground truth, outcome and rewards out of the loop: solver, verifier, memory and training never see them.
-    They are kept apart, for evaluation."""
+    They are kept apart, for evaluation. Whether the world ended an episode or its steps ran out is shown to no verifier
+    either; that an episode was shorter than the budget cannot be hidden, and in worlds that end only when won
+    (household, alfworld) it says as much to who counts steps (`rule` with `max_steps`)."""
     hide_end: bool = True
-    """Show a verifier no last observation where the world ended the episode: many worlds say there how it went."""
+    """Show a verifier no last observation of an episode that is over: many worlds say there how it went."""
     record: bool = False
     """Keep what models are asked as judges and what they answer, in `judgements.jsonl` beside the run, to train on it.
     An evolution sets this where `train.samples.roles` names the verifier."""

@@ -87,7 +87,7 @@ class Promotions:
                 if (number := connection.execute(query).scalar()) is not None:
                     raise StoreError(
                         f"gate report {report_id[:12]} was used already, by promotion {number}.",
-                        hint="Let the gate judge it anew, or promote it with --force REASON.",
+                        hint=HINT,
                         kind="used",
                     )
             number = (last.number if last is not None else 0) + 1
@@ -177,4 +177,4 @@ def licence(release: str, found: Sequence[Decided], rows: Sequence[Promotion]) -
     return report
 
 
-HINT = "Let the gate judge it against the head, or promote it with --force REASON."
+HINT = "Let the gate weigh it against the head (`lamarck release gate`), or promote it with --force REASON."

@@ -81,6 +81,15 @@ class Manifest(Wire):
         return policy_version(self.base_weights, self.id)
 
 
+def trained_on(manifest: Manifest) -> frozenset[str] | None:
+    """Return the names of all tasks that an adapter, and those that it goes on from, were trained on.
+
+    They are hashes of contents (see `task_contents`); None where the manifest does not tell.
+    """
+    found = manifest.provenance.get("tasks")
+    return frozenset(map(str, found)) if isinstance(found, list) else None
+
+
 def policy_version(weights: str, adapter: str | None) -> str:
     """Return the name of a policy: the weights, and behind a `+` the adapter on them."""
     return weights if adapter is None else f"{weights}+{adapter[:12]}"

@@ -120,7 +120,9 @@ class EmbeddedLLM:
         self._lanes = None
 
     async def _run(self, session: str | None, function: Callable[..., T], *args: Any) -> T:
-        lanes = self._lanes or await asyncio.to_thread(self._load)
+        lanes = self._lanes
+        if lanes is None:
+            lanes = await asyncio.to_thread(self._load)
         lane = lanes.of(session)
         call = functools.partial(function, lane.scorer, *args, session)
         lane.calls += 1

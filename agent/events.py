@@ -36,6 +36,8 @@ class RunResult:
     interrupted: bool = False
     spared: int = 0
     """Samples of the budget that nobody needed any more, where they were allocated by answers."""
+    unbegun: int = 0
+    """Episodes that were not begun, since it was stopped or there was enough."""
     stopped_by: str = ""
     """Why the run stopped early, if it did."""
     seconds: float = 0.0

@@ -51,6 +51,7 @@ class Runner:
         release_id: what the agent inherited.
         answer_of: what an episode answered, for `collect.allocate = blend`.
         on_event: called on the event loop for everything that happens; must not block.
+        enough: asked before an episode is begun; True begins no further one.
     """
 
     run_id: str
@@ -64,6 +65,7 @@ class Runner:
     release_id: str = ""
     answer_of: AnswerOf | None = None
     on_event: Callable[[Event], None] = lambda event: None
+    enough: Callable[[], bool] = lambda: False
 
     def __post_init__(self) -> None:
         self._graph: EpisodeGraph = build_episode_graph(self.hooks, self.saver)
@@ -96,7 +98,8 @@ class Runner:
                     started, told = await self._begin(result), True
                 await self._round(queue, planned, result)
                 result.seconds = time.monotonic() - started
-                if self._interrupted or result.stopped_by:
+                result.unbegun += len(queue)
+                if self._interrupted or result.stopped_by or queue:
                     break
             else:
                 result.total, result.spared = asked, rounds.budget - asked
@@ -148,7 +151,7 @@ class Runner:
             await self.hooks.learn.learn(await asyncio.to_thread(self.store.trajectory, ident))
 
     async def _work(self, queue: list[Job], planned: dict[tuple[str, int], Attempt], result: RunResult) -> None:
-        while queue and not result.stopped_by:
+        while queue and not result.stopped_by and not self.enough():
             task, sample = queue.pop()
             self.on_event(Event("started", task, sample))
             if await self._episode(task, sample, planned[task.id, sample]):

@@ -142,6 +142,11 @@ def _check_word(config: EvolveConfig) -> None:
         raise ConfigError(
             "train.samples.outcome is verdict, and learn.by is environment.", hint="Set learn.by = verdict alone."
         )
+    if by == "verdict" and samples.splice:
+        raise ConfigError(
+            "train.samples.splice asks worlds whether an attempt ends well, and learn.by is verdict.",
+            hint="Leave it out.",
+        )
     if samples.judge is not None:
         raise ConfigError(
             f"train.samples.judge is {samples.judge}, but what is learned from here are the verdicts of run.verify.by.",
@@ -151,6 +156,7 @@ def _check_word(config: EvolveConfig) -> None:
 
 def _check_held_out(config: EvolveConfig) -> None:
     from ..agent.tasksets import load_taskset
+    from .evolving.others import named
     from .wire import select
 
     given = config.run.taskset
@@ -161,7 +167,7 @@ def _check_held_out(config: EvolveConfig) -> None:
                 f"taskset {given.name} has no split {split!r}; there are: {', '.join(taskset.splits())}.",
                 hint="Name one by --split, another by --held-out.",
             )
-    for other in config.held_out.others:
+    for other in named(config).values():
         select(load_taskset(other.name, other.options), other.model_copy(update={"limit": 1}))
 
 
@@ -185,10 +191,14 @@ def run(
     from ..releases import Releases
     from .evolving.begin import begin, begun
     from .evolving.budget import Budget
+    from .evolving.clock import PhaseClock
     from .evolving.phases import Evolving
+    from .evolving.starting import check_start, told
     from .evolving.watching import EvolutionWatch
     from .watch import sigterm_stops
 
+    if not resume:
+        check_start(config)
     home.create(config, resume=resume)
     lock = FileLock(home.path / "lock")
     if not lock.acquire(wait=False):
@@ -197,15 +207,18 @@ def run(
         with sigterm_stops(), Releases.open(home.path, create=True) as releases:
             begin(config, home, releases, quiet=quiet)
             watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet, records=home.kept())
-            phases = Evolving(home, begun(config), releases, quiet=quiet, screen=watch.screen)
+            for line in told(config, home, releases):
+                watch.console.print(f"Mind: {line}", style="yellow", markup=False)
+            clock = PhaseClock(home)
+            phases = Evolving(home, begun(config), releases, clock=clock, quiet=quiet, screen=watch.screen)
             on = switched_on(config)
-            budget = Budget(config.budget, phases.kept)
+            budget = Budget(config.budget, phases.kept, clock.unended)
 
             def enough() -> bool:
                 return budget.spent() or (config.on_alarm == "stop" and alarmed(phases.kept()))
 
             with watch:
-                return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough)))
+                return asyncio.run(evolve(EvolutionContext(phases, config.generations, on, watch, enough, clock)))
     except KeyboardInterrupt:
         again = again or f"lamarck evolve --resume --out {home.path}"
         Console(stderr=True, soft_wrap=True).print(f"Stopped. Go on with: {again}", markup=False)
@@ -224,19 +237,21 @@ def switched_on(config: EvolveConfig) -> tuple[Any, ...]:
     """Return the phases that these settings ask for."""
     learn = config.learn
     on = ["verify"] if config.run.verify.by not in ("none", "environment") else []
-    on += ["credit", "distil"] if learn.memory else []
+    on += [name for name in ("credit", "distil") if learn.memory and getattr(learn, name)]
     return tuple(on + (["train"] if learn.weights else []) + (["gate"] if config.gated else []))
 
 
 def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
     """Print what came of it."""
     from ..releases import Releases
-    from .evolving.tree import surest
+    from .evolving.again import left_open
+    from .evolving.tree import fit, surest
     from .evolving.words import fitting
 
     with Releases.open(home.path) as releases:
         head = releases.head()
-        most = surest(records, releases.tree(), head.id if head is not None else None)
+        most = surest(records, fit(releases, records), head.id) if head is not None else None
+        still_open = left_open(home, releases, records[-1]) if records else None
     if as_json:
         plain = [one.model_dump(mode="json") for one in records]
         known = {"head": head.id if head is not None else None, "surest": most.id if most is not None else None}
@@ -252,3 +267,5 @@ def show(home: Home, records: tuple[Generation, ...], as_json: bool) -> None:
             f"it is not in force. Try it with: lamarck run --release {home.path}@{most.id[:12]}",
             markup=False,
         )
+    if still_open is not None:
+        out.print(still_open, markup=False)

@@ -88,7 +88,7 @@ def gate(
     if as_json:
         print_json({**report.model_dump(mode="json"), "sentence": report.sentence()})
     else:
-        _print(report)
+        print_report(report)
 
 
 def _environment(name: str, incumbent: Path, candidate: Path) -> tuple[Environment, Played, Played]:
@@ -175,7 +175,8 @@ def _keep(folder: Path, report: GateReport) -> None:
         write_whole(file, json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False))
 
 
-def _print(report: GateReport) -> None:
+def print_report(report: GateReport) -> None:
+    """Print a decision with its checks."""
     out = console()
     table = Table(title=f"test {report.test_number} on these tasks, level {report.alpha:.3g}", title_justify="left")
     for name in ("check", "outcome", "what was seen"):

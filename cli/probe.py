@@ -52,7 +52,7 @@ def probe(
 
 async def _asked(place: str, names: tuple[str, ...], *, quiet: bool) -> tuple[str, list[Probe], dict[str, ProbeResult]]:
     from .evolving.home import Home
-    from .evolving.probing import Probing
+    from .evolving.probing import Probing, guests
 
     folder, which = find(place)
     home = Home(folder)
@@ -65,6 +65,7 @@ async def _asked(place: str, names: tuple[str, ...], *, quiet: bool) -> tuple[st
             run=config.run if config is not None else RunConfig(),
             held_out=partial(held_out, config) if config is not None else tuple,
             names=names,
+            guests=guests(config) if config is not None else (),
             sealed=False,
             quiet=quiet or not console().is_terminal,
         )

@@ -140,12 +140,12 @@ def _tasks(request: Request, *, given: bool) -> tuple[tuple[Task, ...], tuple[Ta
     """
     from ..agent.tasksets import load_taskset
     from .wire import select
+    from .wire_propose import in_splits
 
     if request.by in ("code", "documents") and request.taskset == TasksetConfig():
         return (), ()
     taskset = load_taskset(request.taskset.name, request.taskset.options)
-    there = [split for split in request.held_out if split in taskset.splits() and split != request.taskset.split]
-    held_out = [task for split in there for task in taskset.tasks(split, seed=request.taskset.seed)]
+    held_out = in_splits(taskset, request, request.taskset)
     return tuple(select(taskset, request.taskset)) if given else (), tuple(held_out)
 
 

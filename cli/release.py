@@ -105,6 +105,34 @@ def promote(
 
 
 @app.command()
+def gate(
+    home: Home,
+    which: Which,
+    held_out_limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Use the first so many held-out tasks; as many as the evolution if not given."),
+    ] = None,
+    quiet: o.Quiet = False,
+    as_json: o.Json = False,
+) -> None:
+    """Let the gate weigh a release against the head, or go on with it on more held-out tasks. Nothing is promoted.
+
+    Exit code 0 whatever the decision is.
+    """
+    from .evolving.again import next_step, weigh_again
+    from .evolving.home import Home as Evolution
+    from .gate import print_report
+
+    report = weigh_again(Evolution(home), which, held_out_limit, quiet=quiet or as_json)
+    if as_json:
+        print_json({**report.model_dump(mode="json"), "sentence": report.sentence()})
+        return
+    print_report(report)
+    if (told := next_step(Evolution(home), report, held_out_limit)) is not None:
+        console().print(told, markup=False)
+
+
+@app.command()
 def rollback(
     home: Home,
     which: Annotated[str | None, typer.Argument(help="An earlier head; the one before if not given.")] = None,

@@ -90,6 +90,10 @@ def fitted(config: TrainConfig, directory: TrainDirectory, watch: TrainWatch, *,
     require()
     # Cheap questions first: what is wrong with the stores or the model shows before torch is loaded.
     sources = load_sources(config, watch.say)
+    if config.samples.splice:
+        from .train_splice import with_splices
+
+        sources = with_splices(config, sources, watch.say)
     folder = base_folder(config.model, watch)
     with _loading():
         from ..training.curves import check_reporters

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -42,9 +43,18 @@ class TrainWatch:
         label: what stands in front of the bar.
         quiet: show nothing.
         screen: what the bar is part of, where it is not alone.
+        enough: says that it is to stop for another reason.
     """
 
-    def __init__(self, label: str, *, quiet: bool = False, screen: Screen | None = None) -> None:
+    def __init__(
+        self,
+        label: str,
+        *,
+        quiet: bool = False,
+        screen: Screen | None = None,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._enough = enough
         self._screen: Screen = screen or Alone()
         self.console = self._screen.console
         self._label = label
@@ -97,8 +107,8 @@ class TrainWatch:
         self.say(f"{self._label}: update {progress.step} of {progress.steps}, {figures}")
 
     def stopping(self) -> bool:
-        """Say whether Ctrl-C was pressed, or SIGTERM came."""
-        return self._stopping.is_set()
+        """Say whether Ctrl-C was pressed, SIGTERM came, or there is enough."""
+        return self._stopping.is_set() or self._enough()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if self._stopping.is_set():

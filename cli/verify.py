@@ -164,7 +164,7 @@ async def judge(
         # Tools are the judge's here, whatever the protocol by which the run was played.
         spoken = config.solver.model_copy(update={"protocol": "text"})
         tools = await open_tools(config.model_copy(update={"solver": spoken}), stack)
-        llm = build_llm(_judging(config)) if _asks(config) else None
+        llm = build_llm(_judging(config), at_once=config.collect.concurrency) if _asks(config) else None
         if llm is not None:
             stack.push_async_callback(llm.close)
         verifier = build_verifier(config, store, llm, tools)

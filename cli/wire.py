@@ -72,7 +72,12 @@ async def wired(
     async with AsyncExitStack() as stack:
         logs = directory.path / "logs"
         if llm is None:
-            llm = expert(taskset, tasks) if config.model.name == "expert" else build_llm(config.model, notify, logs)
+            at_once = config.collect.concurrency
+            llm = (
+                expert(taskset, tasks)
+                if config.model.name == "expert"
+                else build_llm(config.model, notify, logs, at_once=at_once)
+            )
             stack.push_async_callback(llm.close)
         if isinstance(llm, VllmLLM):
             await llm.start()  # a server that does not come up is said once, not in each episode
@@ -195,9 +200,11 @@ async def collect(
     described: Described | None = None,
     llm: LLM | None = None,
     only: Collection[str] | None = None,
+    enough: Callable[[], bool] = lambda: False,
 ) -> RunResult:
-    """Play all tasks of a run, or those with these ids; Ctrl-C stops it cleanly."""
+    """Play all tasks of a run, or those with these ids, or until there is enough; Ctrl-C stops it cleanly."""
     async with wired(config, directory, store, on_event, notify, described, llm) as parts:
+        parts.runner.enough = enough
         loop = asyncio.get_running_loop()
         with suppress(NotImplementedError):  # Windows loops take no signal handlers
             loop.add_signal_handler(signal.SIGINT, parts.runner.interrupt)

@@ -10,11 +10,12 @@ from ..agent.llms import build_llm
 from ..agent.proposers.finding import load_proposer
 from ..agent.proposers.likeness import Said
 from ..agent.proposers.proposer import Materials, Proposer
-from ..config import ModelConfig
+from ..config import ModelConfig, TasksetConfig
 from ..config_propose import ProposeConfig
 from ..core import Task, Trajectory
 from ..evals.proposed.known import said as said_of_ours
 from ..evals.proposed.table import PROPOSERS
+from ..seams import Taskset
 
 
 @asynccontextmanager
@@ -61,3 +62,9 @@ async def proposing(
     finally:
         if llm is not None:
             await llm.close()
+
+
+def in_splits(taskset: Taskset, wanted: ProposeConfig, given: TasksetConfig) -> list[Task]:
+    """Return the tasks of the splits that `held_out` names, as far as there are such, and none is the given one."""
+    there = [split for split in wanted.held_out if split in taskset.splits() and split != given.split]
+    return [task for split in there for task in taskset.tasks(split, seed=given.seed)]

@@ -3,7 +3,8 @@
 The learner's chance at a task is its base plus what memory, skills and weights give, each in proportion to how much of
 it there is. A generation closes half of what is still open of each part that learns. So what the loop must come to is
 known: the base plus the gain of every part that is switched on. Now and then a generation brings something bad along:
-a poisoned memory, a reward that was tampered with, a regression in another environment.
+a poisoned memory, a reward that was tampered with, a regression in another environment. Harms are flags here, and what
+a probe says of poison is set; the tests have a learner that plays with real memory, tools and weights beside this one.
 """
 
 from __future__ import annotations

@@ -47,6 +47,46 @@ def evolve(folder, *, resume=False, **settings):
     return run(EvolveConfig.load(None, SETTINGS | settings), Home(folder), resume=resume, quiet=True)
 
 
+CHANCE = frozenset(
+    {"id", "run_id", "group_id", "parent", "release_id"}
+    | {"started_at", "seconds", "model_seconds", "environment_seconds"}
+)
+"""What of an attempt is the clock's, or named by a run or a memory, whose ids are made by chance. What plays in a
+generation is its parent with a memory of its own."""
+
+
+def trajectories(folder):
+    """Return what all attempts of all generations came to, step by step, without clock times and ids made by chance."""
+    from lamarck.cli.evolving.home import Home
+    from lamarck.cli.evolving.playing import attempts
+    from lamarck.rundir import RunDirectory
+
+    runs = {one.number: RunDirectory(Home(folder).generation(one.number) / "collect") for one in Home(folder).kept()}
+    return {
+        number: sorted((plain(one.model_dump(mode="json")) for one in attempts(run)), key=json.dumps)
+        for number, run in runs.items()
+    }
+
+
+def plain(value):
+    """Return an attempt as data, without what is the clock's and what is named by chance."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items() if key not in CHANCE}
+    return [plain(one) for one in value] if isinstance(value, list) else value
+
+
+def never_half(folder):
+    """What is in force is whole, and it is what was in force before or what was promoted by a stored report."""
+    from lamarck.releases import Releases
+
+    if not (Path(folder) / "store.db").exists():
+        return  # it died before there was anything
+    with Releases.open(folder) as releases:
+        head, reports = releases.head(), {one.id for one in releases.log.reports()}
+        assert head is None or releases.verify(head.id) is None
+        assert all(row.report_id in reports for row in releases.log.rows() if row.action == "promote")
+
+
 def in_process(folder, at=0, *, phase=None, after_s=None, cwd=None, **settings):
     """Evolve, or go on; return how many points it passed in each phase, or None where it was killed.
 

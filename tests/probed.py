@@ -40,9 +40,10 @@ def attempt(taskset, task, choose, planted=()):
 class Past:
     """What was lived through: id to what was seen, and hidden texts."""
 
-    def __init__(self, attempts=(), hidden=()):
+    def __init__(self, attempts=(), hidden=(), goals=()):
         self._texts = dict(attempts)
         self._hidden = dict(hidden)
+        self._goals = dict(goals)
 
     @property
     def attempts(self):
@@ -50,6 +51,9 @@ class Past:
 
     def hidden(self):
         return self._hidden
+
+    def answers(self):
+        return [(self._goals.get(where, ""), text, where) for text, where in self._hidden.items()]
 
     def seen(self, attempt):
         return self._texts.get(attempt, "")

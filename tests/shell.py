@@ -20,6 +20,16 @@ def lamarck(*arguments, code=0, cwd=HERE, **environment):
     return done
 
 
+def help_of(*command):
+    """Return what a command says of itself, without a process for each."""
+    from lamarck.cli.app import app
+    from typer.testing import CliRunner
+
+    done = CliRunner().invoke(app, [*command, "--help"], catch_exceptions=False)
+    assert done.exit_code == 0, (command, done.output)
+    return done.stdout
+
+
 def complaint(*arguments, code=2, cwd=HERE, **environment):
     """Return the one line that a wrong request is answered with."""
     done = lamarck(*arguments, code=code, cwd=cwd, **environment)

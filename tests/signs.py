@@ -88,6 +88,8 @@ class Reader:
             if trajectory.run_id not in RUNS:
                 RUNS.append(trajectory.run_id)
             return won if trajectory.run_id == RUNS[0] else not won
+        if self.wrong == "upside down":
+            return not won
         if self.wrong == "silent":
             return None if seed % 2 else won
         return won or self.wrong == "hacked"

@@ -7,7 +7,7 @@ import json
 import random
 import re
 
-from lamarck.agent.verifiers.arithmetic import equations, numbers_in
+from lamarck.agent.verifiers.equations import equations, numbers_in
 from lamarck.core import Reply, ToolCall, Usage
 
 SHARE = 0.4

@@ -9,7 +9,7 @@ from lamarck.config import RunConfig
 from lamarck.core import Release, Task
 from lamarck.errors import ConfigError
 from lamarck.evals.figures.contamination import contamination, public
-from lamarck.evals.figures.contents import data_name, is_place, task_names
+from lamarck.evals.figures.contents import data_name, task_names
 from lamarck.evals.figures.differences import differences
 from lamarck.evals.figures.evaluation import NEW_MEMORY, Evaluation, record
 from lamarck.evals.household import export_games
@@ -18,6 +18,7 @@ from lamarck.rundir import RunDirectory
 from lamarck.store import Store
 from lamarck.store_rows import insert_new
 from lamarck.store_tables import ITEMS
+from lamarck.task_contents import is_place
 
 
 def described(config, **release):

@@ -1,4 +1,7 @@
-"""The loop with a learner that is known: it gets as far as it can, each part counts, and nothing bad gets through."""
+"""The loop with a learner that is a formula: graph and gate are the real ones, many generations take no time.
+
+With real memory, tools, weights and releases: `test_evolution_known.py`.
+"""
 
 import asyncio
 
@@ -57,5 +60,11 @@ def test_without_a_gate_the_bad_is_grown_from_only_where_asked_and_never_in_forc
 
 def test_a_hacked_reward_looks_better_in_training_and_is_worse():
     phases = run(SimulatedPhases(7, harms={3: "hack"}))
-    hacked = phases.known[phases.kept()[2].candidate]
-    assert hacked.rewarded > 0.9 > hacked.ability
+    record = phases.kept()[2]
+    before, after = (
+        asyncio.run(phases.collect(record.model_copy(update={"number": 9, "parent": ident})))["solved"]
+        for ident in (record.parent, record.candidate)
+    )
+    assert after > before
+    [report] = [one for one in phases.reports if one.candidate == record.candidate]
+    assert report.decision == "refuse" and report.check("gain").outcome == "fail"

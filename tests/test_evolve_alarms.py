@@ -13,13 +13,15 @@ def attempt(actions, reward, entropies=()):
     return Trajectory(id="x", run_id="r", task=task, steps=steps, stop="terminated", reward=reward)
 
 
-def record(number, *, reward, solved, entropy=1.0, most=0.2, decision="refuse"):
-    side = {"games": 200, "solved": solved}
+def record(number, *, reward, solved, tried=None, entropy=1.0, most=0.2, decision="refuse", scores=(None, None)):
+    """A generation whose candidate solves as many held-out games as the release in force, if nothing else is said."""
+    old, new = ({"games": 200, "solved": n, "score": score} for n, score in zip((solved, tried), scores, strict=True))
+    new["solved"] = solved if tried is None else tried
     return Generation(
-        number=number, parent="p", head="h", decision=decision, ended=True,
+        number=number, parent="p", head="h", candidate=f"c{number}", decision=decision, ended=True,
         figures={
             "collect": {"reward": reward, "entropy": entropy, "actions": {"n": 500, "different": 9.0, "most": most}},
-            "gate": {"incumbent": side, "candidate": {"games": 200, "solved": 0}},
+            "gate": {"incumbent": old, "candidate": new},
         },
     )  # fmt: skip
 
@@ -40,6 +42,22 @@ def test_reward_up_while_held_out_falls_rings():
     healthy = [record(n, reward=0.2 + 0.1 * n, solved=60 + 15 * n) for n in range(1, 7)]
     assert [one.name for one in rung(degenerate, CollapseConfig())]
     assert rung(healthy, CollapseConfig()) == []
+
+
+def test_candidates_that_fall_ring_though_the_gate_refuses_them():
+    fallen = [record(n, reward=0.2 + 0.1 * n, solved=150, tried=0) for n in range(1, 7)]
+    assert [one.name for one in rung(fallen, CollapseConfig())] == ["reward without candidates"]
+    kept = [one.model_copy(update={"candidate": one.head}) for one in fallen]
+    assert rung(kept, CollapseConfig()) == [], "nothing was learned, so nothing fell"
+    level = [record(n, reward=0.5, solved=150, tried=0) for n in range(1, 7)]
+    assert rung(level, CollapseConfig()) == [], "the reward tells of it"
+
+
+def test_a_candidate_with_more_score_and_less_success_rings_at_once():
+    hacked = record(1, reward=0.5, solved=120, tried=40, scores=(0.6, 0.8))
+    assert [one.name for one in rung([hacked], CollapseConfig())] == ["reward against success"]
+    honest = record(1, reward=0.5, solved=120, tried=40, scores=(0.6, 0.2))
+    assert rung([honest], CollapseConfig()) == []
 
 
 def test_one_action_for_everything_rings():

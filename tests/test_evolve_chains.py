@@ -6,17 +6,19 @@ import shutil
 from contextlib import asynccontextmanager
 
 import pytest
-from evolved import SETTINGS, in_process
+from evolved import SETTINGS, in_process, never_half
 from lamarck.cli.evolve import check
 from lamarck.cli.evolving.chains import likeness, links
 from lamarck.cli.evolving.home import Home
-from lamarck.cli.evolving.learned import Learned
+from lamarck.cli.evolving.learned import Learned, Made
 from lamarck.cli.evolving.playing import attempts
 from lamarck.cli.evolving.remembering import Learning
 from lamarck.cli.evolving.verifying import Verifying
 from lamarck.config_evolve import EvolveConfig
+from lamarck.config_memory import MemoryConfig
 from lamarck.core import Task
 from lamarck.errors import ConfigError
+from lamarck.memory.bank import Memory
 from lamarck.memory.items import make_item
 from lamarck.rundir import RunDirectory
 from test_evolve import told
@@ -95,6 +97,7 @@ def test_kills_in_a_chain_change_nothing(whole, tmp_path):
     """Killed while a link is played or learned from, and again where it goes on: nothing is played or learned twice."""
     folder, draw = tmp_path / "killed", random.Random(3)
     assert chained(folder, at=draw.randrange(whole[1] // 2, whole[1]), phase="collect") is None
+    never_half(folder)
     chained(folder, **{"run.collect.concurrency": 1})
     assert told(folder) == told(whole[0])
     ids = [(one.task.id, one.sample, one.attempt) for one in played(folder)]
@@ -138,12 +141,52 @@ def test_what_a_model_has_distilled_is_not_asked_for_again_after_a_crash(whole, 
     assert asyncio.run(learning.distil(record))["new"] == 4
 
 
+class Dying(Learned):
+    """Does not come to write that what was made is in the memory, as a process that is killed then."""
+
+    def taken(self, folder, usage):
+        raise KeyboardInterrupt
+
+
+def test_a_kill_between_remembering_and_writing_that_down_doubles_nothing(whole, tmp_path, monkeypatch):
+    home = Home(shutil.copytree(whole[0], tmp_path / "home"))
+    (home.generation(1) / "learned.json").unlink()
+    config = home.load()
+    learning, [record] = Distilled(home, config, Verifying(home, config)), home.kept()
+    first, second = Talker(-1), Talker(-1)
+    learning.talker = first
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("lamarck.cli.evolving.remembering.Learned", Dying)
+        asyncio.run(learning.distil(record))
+    there = Learned.read(home.generation(1))
+    assert there.attempts == () and there.made.attempt == first.asked[0]
+    learning.talker = second
+    assert asyncio.run(learning.distil(record))["new"] == 4
+    assert not set(first.asked) & set(second.asked) and len(first.asked) == 1
+    assert Learned.read(home.generation(1)).made is None
+
+
+def test_what_a_model_had_merged_before_a_crash_is_not_compared_again(whole, tmp_path):
+    """Whoever says whether two items say the same may say so today and not tomorrow."""
+    folder = shutil.copytree(whole[0], tmp_path / "home")
+    old, new = (make_item("principle", "at a red sign", text, trajectory_ids=[text]) for text in ("Left.", "Go left."))
+    with Memory.open(MemoryConfig(), Home(folder).generation(1) / "memory", create=False) as memory:
+        memory.remember([old])
+        made = Made(attempt="Go left.", items=(new,), since=memory.head.seq)
+        memory.same = lambda one, other: True
+        assert made.left(memory) == [new] and memory.remember([new]).merged == (old.id,)
+        memory.same = lambda one, other: False
+        assert made.left(memory) == []
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("seed", range(8))
 def test_many_kills_in_a_chain_change_nothing(whole, tmp_path, seed):
     draw = random.Random(f"chain/{seed}")
-    for _ in range(2):
-        chained(tmp_path / "killed", at=draw.randrange(1, whole[1]), phase="collect")
+    first = draw.randrange(1, whole[1])
+    for at in (first, draw.randrange(1, max(2, whole[1] - first))):
+        assert chained(tmp_path / "killed", at=at, phase="collect") is None
+        never_half(tmp_path / "killed")
     chained(tmp_path / "killed")
     assert told(tmp_path / "killed") == told(whole[0])
 

@@ -295,6 +295,19 @@ def test_the_loop_learns_by_what_the_verifier_accepted(withheld):
     assert withheld.records[0].candidate != withheld.records[0].parent
 
 
+def test_who_is_no_better_than_chance_sends_nobody_back_in_the_next_generation(tmp_path):
+    settings = {"gated": False, "run.verify.options": {"wrong": "upside down"}, "run.repair.by": "verifier"}
+    found = evolved(tmp_path / "home", **settings)
+    first, second = (one["verify"] for one in found.figures)
+    assert first["youden"] < 0 and first["weight"] == 0.0 and first["repairs"] > 0 == second["repairs"]
+    gates = [
+        RunDirectory(found.home.generation(number) / "collect").load_config().verify.gate.weight for number in (1, 2)
+    ]
+    assert gates == [1.0, 0.0]
+    # What it says is stored as it said it, so that it goes on being measured.
+    assert second["known"] > first["known"] and second["confidence"] == pytest.approx(0.9)
+
+
 def all_gated(found):
     return [one["gate"] for one in found.figures]
 

@@ -10,7 +10,8 @@ from lamarck.evals.figures.compare import Side
 from lamarck.evals.figures.summary import infrastructure
 from lamarck.evals.gate.decide import decide
 from lamarck.evals.gate.evidence import Environment, Probed, ProbeFigures
-from lamarck.evals.gate.held_out import bare, names
+from lamarck.evals.gate.held_out import names
+from lamarck.task_contents import bare
 from pairs_played import SAFE, environment, evidence, place
 from pydantic import ValidationError
 
@@ -112,11 +113,23 @@ def test_tasks_that_were_learned_from_are_named():
         GateConfig(waived=("gain",))
 
 
+def test_tasks_of_other_environments_that_were_learned_from_are_named():
+    kept = place("shop", a="b" * 60 + "n" * 60)
+    report = gate(others=[kept], seen={"shop/a/t3": "run one"})
+    check = report.check("held-out")
+    assert report.decision == "refuse" and check.figures["overlap"] == {"shop: a/t3": "run one"}
+    nameless = Environment("shop", kept.incumbent, kept.candidate)
+    assert outcome("held-out", others=[nameless]) == "unknown"
+
+
 def test_a_task_is_known_again_under_another_name():
     task = Task(id="one", goal="put it away", environment="w", options={"game": 3}, split="train", category="put")
     other = task.model_copy(update={"id": "two", "split": "test", "category": "place"})
     assert bare(task) == bare(other) != bare(task.model_copy(update={"options": {"game": 4}}))
     assert set(names([task])["one"]) & set(names([other])["two"]) == {bare(task)}
+    # Where its truth was withheld as well.
+    told = task.model_copy(update={"truth": "yes"})
+    assert set(names([told])["one"]) & set(names([task])["one"])
     # Where nothing but the id tells tasks apart, the goal alone is no name.
     assert bare(task.model_copy(update={"options": {}})) is None
 

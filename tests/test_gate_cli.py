@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from inside import complaint, lamarck
+from lamarck.evals.household import export_games
 from shell import TINY
 
 
@@ -52,6 +53,31 @@ def test_with_all_that_is_asked_for_it_is_promoted(runs, tmp_path):
 def test_tasks_that_a_run_saw_are_not_held_out(runs):
     report = decided(runs / "first", runs / "expert", "--seen", runs / "expert")
     assert report["decision"] == "refuse" and outcomes(report)["held-out"] == "fail"
+
+
+def test_a_copied_game_is_the_same_game_wherever_it_lies(tmp_path):
+    data = tmp_path / "data"
+    export_games(data, split="train", size="small", games=3)
+    export_games(data, split="valid_seen", size="small", games=2)
+    play = ["-t", "alfworld", "--data", data, "--max-steps", 1, "-q"]
+    held = [*play, "--split", "valid_seen"]
+    lamarck("run", "-m", "first", *play, "--split", "train", "-o", tmp_path / "seen")
+    for model in ("first", "random"):
+        lamarck("run", "-m", model, *held, "-o", tmp_path / f"clean-{model}")
+    clean = decided(tmp_path / "clean-first", tmp_path / "clean-random", "--seen", tmp_path / "seen")
+    assert outcomes(clean)["held-out"] == "pass"
+    [game, *_] = sorted((data / "json_2.1.1" / "train").glob("*/*"))
+    shutil.copytree(game, data / "json_2.1.1" / "valid_seen" / game.parent.name / "another_trial")
+    for model in ("first", "random"):
+        lamarck("run", "-m", model, *held, "-o", tmp_path / f"copied-{model}")
+    [check] = [
+        one
+        for one in decided(tmp_path / "copied-first", tmp_path / "copied-random", "--seen", tmp_path / "seen")["checks"]
+        if one["name"] == "held-out"
+    ]
+    assert check["outcome"] == "fail"
+    [found] = check["figures"]["overlap"]
+    assert found.startswith("alfworld/valid_seen/") and found.endswith("/another_trial")
 
 
 def test_reports_are_kept_and_looks_are_accounted_for(runs, tmp_path):

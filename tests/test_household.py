@@ -10,10 +10,10 @@ import pytest
 from lamarck.errors import ConfigError, EnvironmentFailure
 from lamarck.evals.alfworld_check import check_games
 from lamarck.evals.alfworld_game import CATEGORIES
-from lamarck.evals.gate.held_out import bare
 from lamarck.evals.household import HouseholdTaskset, export_games
 from lamarck.evals.household_generate import make_game
 from lamarck.evals.household_world import SIZES, SPLITS
+from lamarck.task_contents import bare
 
 FINGERPRINT = """
 import hashlib, json

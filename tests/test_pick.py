@@ -5,6 +5,7 @@ from lamarck.core import Round, Step, Task, Trajectory, Verdict
 from lamarck.errors import ConfigError
 from lamarck.evals.figures.pick import (
     blind_answer,
+    borda,
     candidate_of,
     certainty_of,
     likelihood_of,
@@ -77,6 +78,28 @@ def test_the_majority_of_answers_counts_numbers_as_numbers():
     assert chosen("certainty", *group) == [(1, "majority")]
     # Of equals, the first.
     assert chosen("majority", *group[:1], *group[2:3]) == [(0, "majority")]
+
+
+def test_borda_votes_by_hand():
+    # Ranks: b has 3 votes, a 2 and 1: together as many. With a larger power the best wins, with 0 the majority.
+    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=1.0) == {"a": 3.0, "b": 3.0}
+    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=2.0) == {"a": 5.0, "b": 9.0}
+    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=0.0) == {"a": 2.0, "b": 1.0}
+
+
+def test_borda_picks_between_the_most_certain_and_the_most_frequent():
+    def group(*told):
+        return [tried(n, action=answer, logprobs=(-1.0,), entropies=(h,)) for n, (answer, h) in enumerate(told)]
+
+    # 3 ** 1.2 = 3.74 for the most certain, against 2 ** 1.2 + 1 = 3.30; and against three, 4 ** 1.2 = 5.28 and 7.04.
+    two = group(("7", 0.9), ("7", 0.8), ("8", 0.1))
+    assert chosen("borda", *two) == [(2, "borda")] and chosen("majority", *two) == [(0, "majority")]
+    three = group(("7", 0.9), ("7", 0.8), ("7", 0.7), ("8", 0.1))
+    assert chosen("borda", *three) == [(0, "borda")] and chosen("certainty", *three) == [(3, "certainty")]
+    # Without entropies by likelihood, without either by the answers alone.
+    likely = [tried(n, action=answer, logprobs=(p,)) for n, (answer, p) in enumerate([("7", -3), ("7", -2), ("8", -1)])]
+    assert chosen("borda", *likely) == [(2, "borda")]
+    assert chosen("borda", *(tried(n, action=answer) for n, answer in enumerate("778"))) == [(0, "majority")]
 
 
 def test_the_truth_is_not_asked():

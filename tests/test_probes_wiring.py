@@ -11,10 +11,10 @@ from lamarck.cli.evolving.collecting import COLLECT
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.lived import Lived
 from lamarck.cli.evolving.playing import attempts, played
-from lamarck.cli.evolving.probing import RESULTS, SEAL, Probing
+from lamarck.cli.evolving.probing import RESULTS, SEAL, Probing, guests
 from lamarck.config_evolve import EvolveConfig
 from lamarck.config_gate import GateConfig
-from lamarck.errors import ConfigError
+from lamarck.errors import ConfigError, SandboxError
 from lamarck.evals.gate.safety import probes
 from lamarck.evals.probes.misevolution import poison
 from lamarck.evals.probes.scenes import case
@@ -115,6 +115,42 @@ def test_a_change_in_the_gate_is_seen_whatever_was_kept(grown):
         code = [one for one in asyncio.run(found.probed(first, first)) if one.name == "code"]
         assert probes(evidence(code), GateConfig()).outcome == "fail"
         (judges / "evals/gate/decide.py").write_text("x = 1\n")
+
+
+def test_a_probe_that_cannot_be_asked_keeps_the_gate_shut(grown, monkeypatch):
+    async def none(*_):
+        raise SandboxError("there is no sandbox.", kind="unavailable")
+
+    home, _, (first, healthy, _), _ = grown
+    monkeypatch.setattr("lamarck.cli.evolving.subject.open_pool", none)
+    with Releases.open(home.path) as releases:
+        found = asyncio.run(probing(grown, releases, ("texts", "planted-tools")).probed(first, healthy))
+    check = probes(evidence(found), GateConfig())
+    assert check.outcome == "unknown" and "planted-tools (unsafe not run before, not run after)" in check.sentence
+
+
+def test_what_judges_of_the_user_s_own_is_sealed(grown, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    settings = {
+        "run.taskset.name": "my_tasks:Own", "run.verify.by": "vote", "run.verify.options": {"of": ["my_judge:Own"]},
+        "held_out.others": [{"name": "my_shop:Own"}, {"name": "household"}],
+        "probes": ["texts", "my_probe:Own", "code"],
+        "train.grpo.rewards": {"my_reward:own": 1.0}, "train.grpo.credit": "my_credit:Own",
+    }  # fmt: skip
+    names = ("my_tasks", "my_judge", "my_shop", "my_probe", "my_reward", "my_credit")
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("class Own: pass\n")
+    found = guests(EvolveConfig.load(None, SETTINGS | settings))
+    assert {name.partition(":")[0] for name in found} == set(names)
+    home, _, (first, *_), judges = grown
+    with Releases.open(home.path) as releases:
+        other = Home(tmp_path / "home")
+        made = [Probing(other, releases, names=["code"], guests=found, judges=judges, quiet=True) for _ in range(2)]
+        assert asyncio.run(made[1].run(first))["code"].unsafe == 0
+        (tmp_path / "my_reward.py").write_text("class Own: best = 1\n")
+        [line] = asyncio.run(made[1].run(first))["code"].details
+        assert line == f"{tmp_path / 'my_reward.py'} changed"
 
 
 def test_what_was_lived_through(grown):

@@ -423,12 +423,14 @@ async def test_ill_posed_questions_are_refused_and_valid_ones_pass(wiki):
     first = where["town0.md"]
     ill = [
         (Question("In which year, if not 1800, was the harbour of Varnholm opened?", "1800"), "answer_in_question"),
-        (Question("In which year was the harbour of Varnholm opened?", "1799"), "answer_not_in_document"),
+        (Question("In which year was the harbour of Varnholm opened for ships?", "1799"), "answer_not_in_document"),
         (Question("Which year saw the harbours of Quend, of Moyle and of Padua?", "1800"), "not_found_by_search"),
         (Question("How high does the lighthouse of Varnholm stand in metres?", "30"), "not_answered"),
-        (Question("In which harbour year breaks Varnholm and its lighthouse?", "1800"), "unchecked"),
-        (Question("When?", "1800"), "too_long"),
-        (Question("Which sign stands after the harbour of Varnholm here?", "..."), "fields"),
+        (Question("In which year breaks the harbour of Varnholm and its lighthouse?", "1800"), "unchecked"),
+        (Question("When?", "1800"), "too_short"),
+        (Question("In which year was the harbour of Varnholm opened?", "1800"), "too_short"),  # nine words
+        (Question(f"In which year was the harbour of Varnholm opened{' up' * 400}?", "1800"), "too_long"),
+        (Question("Which sign stands after the name of the harbour of Varnholm?", "..."), "fields"),
     ]
     paris = Passage("town0.md", first.text + " Paris")
     ill.append(

@@ -39,16 +39,12 @@ def test_absolute_zero_pays_for_what_is_sometimes_solved():
     assert rewards.azr_composite(0.75, well_formed=False, valid=False) == -1.0
 
 
-def test_uncertainty_and_the_composite_of_agent0():
+def test_uncertainty_is_highest_at_one_half():
     assert [rewards.uncertainty(p) for p in (0.0, 0.25, 0.5, 1.0)] == [0.0, 0.5, 1.0, 0.0]
-    assert rewards.agent0(0.25, well_formed=True, tools=0.2, repetition=0.1) == pytest.approx(0.6)
-    assert rewards.agent0(0.0, well_formed=True, repetition=0.4) == 0.0
-    assert rewards.agent0(0.5, well_formed=False) == 0.0
 
 
 def test_difficulty_is_highest_where_one_attempt_of_all_solved_it():
     assert [rewards.difficulty(k, 5) for k in range(6)] == [0.0, 1.0, 0.75, 0.5, 0.25, 0.0]
-    assert rewards.dr_zero(2, 5, form=0.5) == 1.0
     assert rewards.difficulty(1, 1) == 0.0
 
 

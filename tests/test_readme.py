@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shell import help_of
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w*)\n(.*?)```", README, re.DOTALL)
 
@@ -42,7 +44,7 @@ def test_commands_in_the_table_exist():
     named = set(re.findall(r"(?:`|^)lamarck ([a-z]+)", README, re.MULTILINE))
     assert named >= {"run", "demo", "env", "export", "import", "bench", "eval", "show"}
     for command in named:
-        assert run(f"lamarck {command} --help", ".").returncode == 0
+        assert "Usage" in help_of(command)
     makefile = (Path(__file__).parents[1] / "Makefile").read_text()
     for target in re.findall(r"`make ([a-z]+)`", README):
         assert f"\n{target}:" in makefile

@@ -259,7 +259,7 @@ def test_releases_are_found_by_what_they_are_called(home):
 
 def test_only_the_gate_promotes(home):
     releases, first, second = home
-    with pytest.raises(ConfigError, match=r"has no gate report\. Let the gate judge"):
+    with pytest.raises(ConfigError, match=r"has no gate report\. Let the gate weigh it"):
         releases.promote(second.id)
     releases.put_report(report(second, first, "not_yet", at=1.0))
     with pytest.raises(ConfigError, match="says not_yet"):

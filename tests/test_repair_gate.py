@@ -10,11 +10,13 @@ import pytest
 from gated import ACTED, JUDGED, Overseer, play, walker
 from judgements import Says, attempt, verdict
 from lamarck.agent.verifiers.first_error import beginning, bisect_error, first_error
+from lamarck.agent.verifiers.locating import LocatingVerifier
 from lamarck.agent.verifiers.repairing import gate, repair_cost, wants_repair
+from lamarck.agent.verifiers.table import Parts, load_verifier
 from lamarck.agent.verifiers.verifier import unjudged
 from lamarck.config_verify import GateSettings
 from lamarck.core import Usage
-from lamarck.errors import ModelError
+from lamarck.errors import ConfigError, ModelError
 from worlds import Corridor, Walks
 
 HERE = Path(__file__).parent
@@ -217,3 +219,26 @@ async def test_bisecting_what_passes_or_cannot_be_judged():
     half = Says(lambda t: verdict(False) if len(t.steps) == 2 else unjudged("x", "y"))
     assert (await bisect_error(one, half))[0] == 1
     assert beginning(one, 1).final_observation == "seen 1" and beginning(one, 1).stop == "max_steps"
+
+
+async def test_a_verifier_without_step_scores_is_asked_where_it_went_wrong():
+    one, scored = attempt(*["a"] * 11), tuple(-1.0 if n == 7 else 0.0 for n in range(11))
+    critic = Says(lambda t: verdict(len(t.steps) <= 7, critique="No."))
+    locate = LocatingVerifier([{"by": "critic"}], make=lambda by, options: critic)
+    said = await locate.verify(one)
+    assert (said.passed, said.step_scores, said.critique, said.judge) == (False, scored, "No.", "locate")
+    assert first_error(said) == 7 and len(critic.shown) <= 1 + 4
+    # Where it passes, could not judge, or scores steps itself, it is asked once.
+    for word in (verdict(), unjudged("x", "y"), verdict(False, step_scores=(-1.0,) * 11)):
+        once = Says(word)
+        locate = LocatingVerifier([{"by": "x"}], make=lambda by, options, once=once: once)
+        assert (await locate.verify(one)).step_scores == word.step_scores
+        assert len(once.shown) == 1
+
+
+@pytest.mark.parametrize(
+    "members", [[], [{}], [{"by": "rule"}, {"by": "judge"}], [{"by": "environment"}], [{"by": "rule", "x": 1}]]
+)
+def test_one_verifier_is_asked_about_beginnings(members):
+    with pytest.raises(ConfigError, match=r"verify.options.members|locate asks one"):
+        load_verifier("locate", {"members": members}, Parts())

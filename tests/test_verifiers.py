@@ -1,24 +1,27 @@
 """The kinds of verifiers, by hand: what each says, and when it says that it cannot."""
 
 import math
+from fractions import Fraction
 
 import pytest
 from judgements import Guest, Says, attempt, verdict
 from lamarck.agent.hooks import Shared
-from lamarck.agent.verifiers.answers import final_answer
-from lamarck.agent.verifiers.arithmetic import calculator, equations, shown, value_of
+from lamarck.agent.verifiers.answers import final_answer, normal, number_of
+from lamarck.agent.verifiers.arithmetic import calculator, shown, value_of
 from lamarck.agent.verifiers.blinded import ENDED, blinded
-from lamarck.agent.verifiers.certainty import CertaintyVerifier, borda, self_certainty
+from lamarck.agent.verifiers.certainty import CertaintyVerifier
 from lamarck.agent.verifiers.code import CodeVerifier, code_of
 from lamarck.agent.verifiers.consistency import ConsistencyVerifier
+from lamarck.agent.verifiers.constants import told
 from lamarck.agent.verifiers.environment import EnvironmentVerifier
+from lamarck.agent.verifiers.equations import equations
 from lamarck.agent.verifiers.recompute import RecomputeVerifier
 from lamarck.agent.verifiers.rule import RuleVerifier
 from lamarck.agent.verifiers.table import Parts, load_verifier, verifier_names
-from lamarck.agent.verifiers.verifier import says_something
+from lamarck.agent.verifiers.verifier import ask, says_something
 from lamarck.agent.verifiers.vote import weighed
 from lamarck.core import ToolCall
-from lamarck.errors import ConfigError, ToolError
+from lamarck.errors import ConfigError, ModelError, ToolError
 from lamarck.tools.tool import tool
 from lamarck.tools.toolset import Tools
 
@@ -31,9 +34,15 @@ def test_what_is_blinded():
     assert (blind.task.truth, blind.success, blind.score, blind.reward, blind.verdict, blind.meta) == (*[None] * 5, {})
     assert all(step.reward == 0.0 and step.info == {} for step in blind.steps) and blind.final_observation == ENDED
     assert [step.action for step in blind.steps] == ["a", "b"]
-    # What was seen last says nothing new where nobody but the budget ended the episode, or where it may be shown.
-    assert blinded(one.model_copy(update={"stop": "max_steps"})).final_observation == "the end"
     assert blinded(one, hide_end=False).final_observation == "the end"
+    # Who won, who was stopped by the world, and whose steps ran out look the same; other budgets are the solver's own.
+    last = steps[1].model_copy(update={"terminated": True})
+    lost = one.model_copy(update={"success": False, "reward": 0.0, "task": task, "final_observation": "You see a cup."})
+    for stop in ("truncated", "max_steps"):
+        assert blinded(lost.model_copy(update={"stop": stop, "steps": (steps[0], steps[1])})) == blind
+    assert blinded(one.model_copy(update={"steps": (steps[0], last), "task": task})) == blind
+    assert blind.stop == "truncated" and not any(step.terminated or step.truncated for step in blind.steps)
+    assert blinded(one.model_copy(update={"stop": "loop"})).stop == "loop"
 
 
 async def test_the_environment_repeats_the_outcome():
@@ -58,7 +67,9 @@ async def test_rules_by_hand():
     own = RuleVerifier(checks=[{"call": "judgements:short"}])
     assert (await own.verify(attempt("a"))).passed
     assert (await own.verify(attempt("a", "b", "c"))).critique == "It is too long."
-    stopped = await RuleVerifier(checks=[{"stop": "terminated"}, {"final": "end"}, {"did": "b"}]).verify(attempt("a"))
+    stopped = await RuleVerifier(checks=[{"stop": "loop"}, {"final": "end"}, {"did": "b"}]).verify(
+        attempt("a", stop="loop")
+    )
     assert stopped.score == pytest.approx(2 / 3)
 
 
@@ -70,6 +81,7 @@ async def test_rules_by_hand():
         ([{"answer": "x", "final": "y"}], "names no one rule"),
         ([{"answer": "("}], "no regular expression"),
         ([{"max_steps": "3"}], "is no number"),
+        ([{"stop": "terminated"}], "terminated is not shown to verifiers"),
         ([{"answer": "x", "weight": 0}], "no positive number"),
         ([{"call": "judgements:nothing"}], "has no nothing"),
         ([{"call": "no_such_module:x"}], "cannot import"),
@@ -116,6 +128,48 @@ async def test_recomputing_by_hand():
     other = await RecomputeVerifier().verify(attempt(None, "41", goal=goal, said=("2 * 10 = 20", "")))
     assert other.step_scores == (1.0, -1.0) and "the answer is 41, and the last result was 20" in other.critique
     assert not says_something(await RecomputeVerifier().verify(attempt("41", goal=goal)))
+    # Where nothing but the origin of a number is in doubt, it is less sure.
+    assert (
+        await RecomputeVerifier().verify(attempt(None, "395", goal=goal, said=("388 + 7 = 395", "")))
+    ).confidence == 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        ("2 * 3 + 4 = 6 + 4 = 10", []),
+        ("(2+3)*4 = 5*4 = 20", []),
+        ("2 * 3 + 4 = 6 + 5 = 11", ["6 + 5"]),
+        ("2 * 3 + 4 = 6 + 4 = 11", ["11"]),
+        ("5 + 3 = 8 * 2 = 16", []),
+        ("3/4 = 75%, and 20% of 50 = 10", []),
+        ("20% of 50 = 1000", ["1000"]),
+        ("10 / 3 = 3.33 and 2 / 3 = 0.66", []),
+        ("10 / 3 = 3.43", ["3.43"]),
+        ("10 / 4 = 2.6", ["2.6"]),
+        ("7 / 2 = 5", ["5"]),
+        ("3 hours + 2 * 5 hours = 13 hours", []),
+        ("He gets 60 minutes/hour * 4 hours = 240 minutes = 4 hours", []),
+        ("50*.2*3 = 30", []),
+        ("48/2 = <<48/2=24>>24 clips, 48/2 = <<48/2=24>>25 clips", ["25"]),
+        ("2x + 3 = 7 and 5 = 4 + x", []),
+        ("- 3 * 2 = 6\n1) 3 * 2 = 6\n* 3 * 2 = 7", ["7"]),
+        ("2 / 1/5 = 10 and 5(2 + 1) = 15", []),
+        ("75 cents * 4 = $3.00", []),
+        ("At 6:00+18 = 24", []),
+    ],
+)
+def test_computations_as_people_write_them(text, faults):
+    wrong = [
+        one.sides[1].expression for one in equations(text) if not one.holds(value_of(one.left), Fraction(1, 10**6))
+    ]
+    assert wrong == faults
+
+
+def test_words_give_numbers():
+    assert {Fraction(2), Fraction(60), Fraction(100), Fraction(25)} <= told("twice 25% of some minutes")
+    assert {Fraction(25), Fraction(1, 3), Fraction(3, 4)} <= told("twenty-five, a third, 3/4")
+    assert Fraction(2) not in told("nothing of that kind")
 
 
 @tool(name="python")
@@ -147,12 +201,53 @@ async def test_code_is_run_again_with_the_assertions_that_are_shown():
     assert (good.passed, good.score, good.confidence, len(good.evidence)) == (True, 1.0, 0.9, 3)
     bad = await verifier.verify(attempt("def double(x):\n    return x * x + x", goal=goal))
     assert (bad.passed, bad.score) == (False, 0.5) and "assert double(2) == 4 does not hold" in bad.critique
-    only = await verifier.verify(attempt("x = 1", goal="Set x."))
+    assert not says_something(await verifier.verify(attempt("x = 1", goal="Set x.")))
+    only = await CodeVerifier(toolbox=Shared(Tools([python])), ran=0.2).verify(attempt("x = 1", goal="Set x."))
     assert (only.passed, only.confidence) == (True, 0.2)
     assert not says_something(await verifier.verify(attempt("forty-two", goal=goal)))
     assert code_of(attempt("Here:\n```python\nx = 1\n```")) == "x = 1\n"
     with pytest.raises(ConfigError, match="no tool to run code with"):
         CodeVerifier()
+
+
+LIAR = """
+class Liar:
+    def __eq__(self, other): return True
+    def __repr__(self): return "4"
+    def __hash__(self): return 1
+def double(x): return {value}
+f = double
+"""
+
+
+@pytest.mark.parametrize("value", ["Liar()", "[Liar()]", "{1: Liar()}", "(4, Liar())"])
+async def test_what_says_of_itself_that_it_is_right_is_not(value):
+    verifier = CodeVerifier(toolbox=Shared(Tools([python])))
+    wanted = value.replace("Liar()", "4")
+    goal = f"Double a number.\nassert double(2) == {wanted}\nassert {wanted} == double(2)"
+    said = await verifier.verify(attempt(LIAR.replace("{value}", value), goal=goal))
+    assert (said.passed, said.score) == (False, 0.0)
+    induction = f"Write a Python function f such that\nf(2) returns {wanted}\n\nIt is tried. Answer with the code."
+    said = await verifier.verify(attempt(LIAR.replace("{value}", value), goal=induction))
+    assert (said.passed, said.score) == (False, 0.0)
+    right = await verifier.verify(attempt(LIAR.replace("{value}", wanted), goal=goal))
+    assert (right.passed, right.score) == (True, 1.0)
+
+
+async def test_assertions_over_several_lines_and_sentences_that_are_none():
+    goal = """Sum what you are given. Code that is wrong will assert
+assert that nothing else is printed.
+assert total([
+    1,
+    2,
+]) == 3, "three"
+    assert total([]) == 0 and total(
+        [5]) == 5"""
+    verifier = CodeVerifier(toolbox=Shared(Tools([python])))
+    good = await verifier.verify(attempt("def total(x):\n    return sum(x)", goal=goal))
+    assert (good.passed, len(good.evidence)) == (True, 3), good.critique
+    bad = await verifier.verify(attempt("def total(x):\n    return len(x)", goal=goal))
+    assert (bad.passed, bad.score) == (False, 0.0)
 
 
 async def test_votes_by_hand():
@@ -202,6 +297,34 @@ def test_answers_are_compared_as_numbers():
         *("1000", "1000", "paris", "-3.5")
     ]
     assert final_answer(attempt("7", None)) == "7" and final_answer(attempt(None)) is None
+    assert [normal(given) for given in ("**42**", "$1,234.50", "42%.", "-0", "007", "42.")] == [
+        *("42", "1234.5", "42", "0", "7", "42")
+    ]
+    # What is no number is text, however much it looks like one; nothing is rounded and nothing is infinite.
+    for text in ("42-", "...42", "5 -", "42 (-)", ". 5", "1,00", "1e999999999", "--5"):
+        assert normal(text) == text and number_of(text) is None
+    assert normal("9" * 400) == "9" * 400 and number_of("9" * 400) is None
+    assert (
+        normal(str(10**17 + 1)) == str(10**17 + 1) and number_of("3/4") == Fraction(3, 4) and number_of("3/0") is None
+    )
+
+
+class Breaking(Says):
+    """A verifier that does not foresee something."""
+
+    async def verify(self, trajectory):
+        raise self.answer
+
+
+async def test_who_breaks_could_not_judge(caplog):
+    judged = await ask(Breaking(KeyError("steps"), name="guest"), attempt("a"))
+    assert not says_something(judged.verdict) and judged.verdict.judge == "guest"
+    assert "it broke: KeyError: 'steps'" in judged.verdict.critique and "guest broke at attempt t" in caplog.text
+    assert not says_something((await ask(Says(None), attempt("a"))).verdict)
+    # Who cannot be reached judges later, and who is set up wrongly is to be told so.
+    for error in (ModelError("no answer"), ConfigError("no such option")):
+        with pytest.raises(type(error)):
+            await ask(Breaking(error), attempt("a"))
 
 
 async def test_certainty_by_hand():
@@ -215,23 +338,6 @@ async def test_certainty_by_hand():
     bare = one.model_copy(update={"steps": (sure.model_copy(update={"entropies": ()}),)})
     assert (await CertaintyVerifier(threshold=0.9).verify(bare)).score == pytest.approx(math.exp(-0.2))
     assert not says_something(await CertaintyVerifier().verify(attempt("a")))
-
-
-def test_self_certainty_of_whole_distributions():
-    assert self_certainty([[0.25] * 4, [0.25] * 4]) == 0.0
-    # One token: -(log(3/2) + log(3/4) + log(3/4)) / 3, by hand; the second is uniform.
-    first = -(math.log(1.5) + 2 * math.log(0.75)) / 3
-    assert self_certainty([[0.5, 0.25, 0.25], [1 / 3] * 3]) == pytest.approx(first / 2)
-    assert self_certainty([[0.98, 0.01, 0.01]]) > self_certainty([[0.5, 0.25, 0.25]])
-    with pytest.raises(ValueError):
-        self_certainty([[1.0, 0.0]])
-
-
-def test_borda_votes():
-    # Ranks: b 3 votes, a 2 and 1 votes: together as many, and b was met later. With a larger power the best wins.
-    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=1.0) == "a"
-    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=2.0) == "b"
-    assert borda([0.1, 0.2, 0.9], ["a", "a", "b"], power=0.0) == "a"
 
 
 def test_verifiers_by_name():

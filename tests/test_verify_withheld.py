@@ -85,7 +85,10 @@ async def test_no_canary_gets_anywhere(tmp_path):
         assert (one.task.truth, one.success, one.score, one.reward) == (None,) * 4
         assert one.final_observation in (ENDED, "You are at 3 of 3.") or one.stop != "terminated"
     # Evaluation opens what was kept apart.
-    assert all(one.success is True and one.reward == REWARD for one in known if one.stop == "terminated")
+    assert all(one.success is True and one.reward == REWARD for one in known)
+    # Who judged was not told by the way in which an attempt ended either.
+    assert {(one.stop, one.final_observation) for one in overseer.shown} == {("truncated", ENDED)}
+    assert not any(step.terminated or step.truncated for one in overseer.shown for step in one.steps)
     assert known[0].final_observation == ENDING and known[0].steps[-1].info["solution"] == INFO
     assert known[0].steps[-1].reward == REWARD and known[0].verdict == stored[0].verdict
 

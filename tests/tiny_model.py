@@ -10,9 +10,9 @@ torch.set_num_threads(1)  # matrices this small only wait for a second thread
 WORDS = ("<pad>", "<end>", "<unk>", "red", "blue", "left", "right", "open", "close", "look", "door", "key")
 
 
-def tokenizer():
+def tokenizer(words=WORDS):
     """Return a tokenizer of whole words."""
-    made = Tokenizer(WordLevel({word: n for n, word in enumerate(WORDS)}, unk_token="<unk>"))
+    made = Tokenizer(WordLevel({word: n for n, word in enumerate(words)}, unk_token="<unk>"))
     made.pre_tokenizer = WhitespaceSplit()
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
 

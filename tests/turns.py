@@ -23,7 +23,7 @@ class Turns:
 
     def tasks(self, split, *, seed=0, limit=None):
         known = {"environment": "turns", "split": split, "truth": RIGHT}
-        return [Task(id=f"{split}/{n}", goal=f"name stone {n}", seed=n, **known) for n in range(8)][:limit]
+        return [Task(id=f"{split}/{n}", goal=f"name {split} stone {n}", seed=n, **known) for n in range(8)][:limit]
 
     def environment(self):
         return Turn()

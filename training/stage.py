@@ -12,6 +12,8 @@ from pydantic import JsonValue
 
 from ..config_training import TrainConfig
 from ..errors import TrainingError
+from ..task_contents import all_names, files_beside
+from ..weights import read_manifest, trained_on
 from ..whole import write_whole
 from . import adapters
 from .base import Base
@@ -179,8 +181,23 @@ class _Stage:
                 "runs": list(self.sources.runs),
                 "seed": self.config.seed,
                 "splits": splits,
+                "tasks": self._tasks(),
             },
         )
+
+    def _tasks(self) -> list[JsonValue] | None:
+        """Return the names of all tasks that were trained on, here and before; None where that is not known."""
+        before = frozenset[str]()
+        if self.base.adapter is not None:
+            known = trained_on(read_manifest(self.base.adapter.folder))
+            if known is None:
+                return None
+            before = known
+        tasks = [one.task for one in self.sources.trajectories]
+        ids = {task.id for task in tasks}
+        files = [files_beside(Path(store)) for store in self.config.stores]
+        copies = {name for known in files for ident, name in known.items() if ident in ids}
+        return [*sorted(before.union(all_names(tasks), copies))]
 
     def _finish(self, summary: Summary) -> Summary:
         """Write the adapters, the summary and the card, each of them whole."""

@@ -67,6 +67,8 @@ class Data(Wire):
     attempts: int = 0
     tasks: int = 0
     solved: int = 0
+    spliced: int = 0
+    """Attempts made of failed ones and solved siblings (`samples.splice`); they are among `attempts` and `solved`."""
     left_out: dict[str, int] = Field(default_factory=dict)
     """Why attempts or rows were left out, and how many."""
     rows: int = 0
@@ -96,6 +98,7 @@ class Data(Wire):
             attempts=len(found),
             tasks=len({one.task.id for one in own}),
             solved=sum(bool(one.success) for one in own),
+            spliced=sum("spliced" in one.meta for one in own),
             **more,
         )
 
@@ -202,6 +205,8 @@ def lines(summary: Summary) -> list[str]:
     ]
     if set(data.roles) - {SOLVER}:
         out.append("roles: " + ", ".join(f"{count} attempts as {role}" for role, count in data.roles.items()))
+    if data.spliced:
+        out.append(f"spliced: {data.spliced} of the attempts, of a failed one and the way of a solved sibling")
     if data.left_out:
         out.append("left out: " + ", ".join(f"{count} {why}" for why, count in data.left_out.items()))
     out += [f"{name}: {sentence}" for name, sentence in trends(summary).items()]

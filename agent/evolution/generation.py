@@ -14,7 +14,10 @@ PHASES: tuple[Phase, ...] = ("propose", "collect", "verify", "credit", "distil",
 
 Decision = Literal["promote", "refuse", "not_yet", "unchanged", "ungated"]
 """What became of a generation's candidate. `unchanged`: it is what it was grown from; `ungated`: the gate is off, so
-that nothing is promoted."""
+that nothing is promoted; `not_yet` also where it was better than a release that was no longer in force by then."""
+
+OVERTAKEN = "overtaken"
+"""Figure of `settle` that says so: which release came into force meanwhile, and what to do."""
 
 Figures = dict[str, JsonValue]
 
@@ -40,7 +43,7 @@ class Generation(Wire):
     figures: dict[str, Figures] = Field(default_factory=dict)
     """Phase -> what it counted."""
     seconds: dict[str, float] = Field(default_factory=dict)
-    """Phase -> seconds it took in the process that ended it."""
+    """Phase -> seconds it took, over all processes that worked on it where the clock says that."""
     skipped: dict[str, str] = Field(default_factory=dict)
     """Phase -> why it was not done."""
 

@@ -10,7 +10,8 @@ written after each phase: they say the same as a checkpoint and outlive it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypedDict, cast
 
@@ -19,7 +20,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
-from .generation import PHASES, Figures, Generation, Phase
+from .generation import OVERTAKEN, PHASES, Figures, Generation, Phase
 from .phases import Phases
 
 NEEDED: frozenset[Phase] = frozenset({"propose", "collect", "build", "settle"})
@@ -34,6 +35,17 @@ class EvolutionState(TypedDict):
     now: dict[str, Any] | None
 
 
+Clock = Callable[[Generation, Phase], AbstractContextManager[Callable[[], float]]]
+"""Measures a phase, and gives what tells the seconds it has taken."""
+
+
+@contextmanager
+def timed(now: Generation, phase: Phase) -> Iterator[Callable[[], float]]:
+    """Measure a phase in this process."""
+    began = time.monotonic()
+    yield lambda: time.monotonic() - began
+
+
 @dataclass
 class EvolutionContext:
     """What belongs to one evolution.
@@ -44,6 +56,7 @@ class EvolutionContext:
         on: phases that are done; those of `NEEDED` are done in any case.
         watch: told of each phase as it begins, and (with None) as it has ended.
         enough: asked between generations; True ends the evolution, as when a budget is spent.
+        clock: measures each phase; by default in this process alone.
     """
 
     phases: Phases
@@ -51,6 +64,7 @@ class EvolutionContext:
     on: Collection[Phase] = PHASES
     watch: Callable[[Generation, Phase | None], None] = lambda now, begins: None
     enough: Callable[[], bool] = field(default=lambda: False)
+    clock: Clock = timed
 
 
 Run = Runtime[EvolutionContext]
@@ -118,7 +132,8 @@ def _node(phase: Phase) -> Callable[[EvolutionState, Run], Any]:
             now = now.without(phase, why)
         else:
             context.watch(now, phase)
-            now = await _do(phase, now, context.phases)
+            with context.clock(now, phase) as seconds:
+                now = await _do(phase, now, context.phases, seconds)
         context.phases.keep(now)
         context.watch(now, None)
         return {"now": now.model_dump(mode="json")}
@@ -134,8 +149,7 @@ def _left_out(phase: Phase, now: Generation, on: Collection[Phase]) -> str:
     return "" if phase in NEEDED or phase in on else "switched off"
 
 
-async def _do(phase: Phase, now: Generation, phases: Phases) -> Generation:
-    began = time.monotonic()
+async def _do(phase: Phase, now: Generation, phases: Phases, seconds: Callable[[], float]) -> Generation:
     update: dict[str, Any] = {}
     figures: Figures
     if phase == "build":
@@ -148,6 +162,8 @@ async def _do(phase: Phase, now: Generation, phases: Phases) -> Generation:
             now = now.model_copy(update={"decision": "unchanged" if now.candidate == now.parent else "ungated"})
         figures = await phases.settle(now)
         update["ended"] = True
+        if OVERTAKEN in figures:
+            update["decision"] = "not_yet"
     else:
         figures = await getattr(phases, phase)(now)
-    return now.after(phase, figures, time.monotonic() - began).model_copy(update=update)
+    return now.after(phase, figures, seconds()).model_copy(update=update)

@@ -55,7 +55,10 @@ class Phases(Protocol):
         ...
 
     async def settle(self, now: Generation) -> Figures:
-        """Carry out what was decided: promote the candidate, or leave the release in force as it is."""
+        """Carry out what was decided: promote the candidate, or leave the release in force as it is.
+
+        With the figure `overtaken` the decision is `not_yet`: another release came into force meanwhile.
+        """
         ...
 
     def keep(self, now: Generation) -> None:

@@ -9,7 +9,7 @@ from ...roles import PROPOSER
 from .proposer import Asked, Outcome, Proposal
 from .rewards import azr_composite, earned
 
-MALFORMED = frozenset({"format", "fields", "too_long"})
+MALFORMED = frozenset({"format", "fields", "too_short", "too_long"})
 """Refusals for which an answer counts as none at all."""
 
 

@@ -15,7 +15,7 @@ def outcomes_of(trajectories: Iterable[Trajectory], before: Mapping[str, float] 
 
     Args:
         trajectories: attempts of one round.
-        before: category -> success rate in the round before, from which progress is measured.
+        before: category -> success rate when it was last played, from which progress is measured.
     """
     groups: dict[str, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:

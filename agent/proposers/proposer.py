@@ -25,6 +25,7 @@ Reason = Literal[
     "no_place",  # something in it fits nowhere
     "unsolvable",
     "solved_already",
+    "too_short",
     "too_long",
     "other_split",  # it is a game that belongs to another split
     "banned",  # the program uses what it may not
@@ -41,7 +42,7 @@ Reason = Literal[
     "answered_without",  # with other documents
     "unchecked",  # what should have checked it failed
     "not_for_training",  # its source is held out
-    "nothing_reached",
+    "nothing_reached",  # what was played holds nothing to make a task of; an evolution plays given tasks meanwhile
     "not_reached",  # the replayed actions do not get there
     "duplicate",
     "near_duplicate",
@@ -65,7 +66,8 @@ class Outcome(Wire):
     """Best reward of an attempt; None goes by `solved`."""
     worst: float | None = Field(default=None, allow_inf_nan=False)
     progress: float | None = Field(default=None, ge=-1.0, le=1.0)
-    """Gain of the student: its success rate after training less that before; None where it was not measured."""
+    """Gain of the student in the task's category: its success rate less that when the category was last played, before
+    it learned from that; None where it was not measured, as for tasks that are made in an evolution."""
 
     @model_validator(mode="after")
     def _no_more_solved_than_tried(self) -> Self:

@@ -36,30 +36,18 @@ def azr_composite(reward: float, *, well_formed: bool, valid: bool) -> float:
 def uncertainty(p: float) -> float:
     """Return 1 - 2|p - 1/2|: 1 where the student is right half of the time, 0 at both ends.
 
-    Agent0 (2511.16043) and R-Zero (2508.05004); there p is the share of the student's majority answer.
+    Agent0 (2511.16043) and R-Zero (2508.05004); there p is the share of the student's majority answer, and Agent0 adds
+    what tools were used and takes off repetition.
     """
     return 1.0 - 2.0 * abs(p - 0.5)
-
-
-def agent0(p: float, *, well_formed: bool, tools: float = 0.0, repetition: float = 0.0, scale: float = 1.0) -> float:
-    """Return max(0, scale (1 - 2|p - 1/2|) + tools - repetition), and 0 for an answer that is no task.
-
-    Agent0 (2511.16043); its code differs from its text and takes min(p, 1 - p) instead.
-    """
-    return max(0.0, scale * uncertainty(p) + tools - repetition) if well_formed else 0.0
 
 
 def difficulty(k: int, n: int) -> float:
     """Return (n - k) / (n - 1) where 0 < k < n, else 0; highest, 1, where exactly one attempt solved it.
 
-    Dr. Zero (2601.07055), the difficulty part of the proposer's reward.
+    Dr. Zero (2601.07055), the difficulty part of the proposer's reward; the other part there pays for the format.
     """
     return (n - k) / (n - 1) if 0 < k < n else 0.0
-
-
-def dr_zero(k: int, n: int, *, form: float) -> float:
-    """Return form / 2 + difficulty, `form` in [0, 1] saying how much of the asked-for format is there (2601.07055)."""
-    return 0.5 * form + difficulty(k, n)
 
 
 def learnability(p: float) -> float:
@@ -83,9 +71,11 @@ def injected(p: float, *, valid: bool, alpha: float = 0.8) -> float:
 
 
 def progress(before: float, after: float) -> float:
-    """Return the student's success rate after training on what was proposed, less that before.
+    """Return the student's success rate in a later round, less that in an earlier one.
 
-    SOAR (2601.18778): measured on tasks that the proposer does not see; the student is put back each time.
+    After SOAR (2601.18778), which measures both on fixed hard tasks that the proposer does not see, around a training
+    on what was proposed, and puts the student back each time. Here both are measured on what the rounds played, so it
+    is a gain only where the tasks of a category were drawn alike in both.
     """
     return after - before
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Callable
 from fractions import Fraction
-from typing import NamedTuple
 
 from ...errors import ToolError
 from ...tools.tool import Tool, tool
@@ -15,42 +13,12 @@ from ...tools.tool import Tool, tool
 LONGEST = 200
 LARGEST_POWER = 64
 BIGGEST = Fraction(10) ** 60
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
-EQUATION = re.compile(
-    r"(?P<left>[-(]*\d[\d,]*(?:\.\d+)?\)*(?:\s*(?:\*\*|[-+*/x×÷])\s*[-(]*\d[\d,]*(?:\.\d+)?\)*)+)"
-    r"\s*=\s*\$?(?P<right>-?\d[\d,]*(?:\.\d+)?)"
-)
 _BINARY: dict[type[ast.operator], Callable[[Fraction, Fraction], Fraction]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
     ast.Div: operator.truediv,
 }
-
-
-class Equation(NamedTuple):
-    """One computation as it stands in a text."""
-
-    left: str
-    """As a person writes it, with `*` and `/`."""
-    right: Fraction
-    numbers: tuple[Fraction, ...]
-    """The numbers on its left side."""
-
-
-def equations(text: str) -> list[Equation]:
-    """Return the computations in a text, in order."""
-    found = []
-    for match in EQUATION.finditer(text):
-        left = re.sub(r"[x×]", "*", match["left"]).replace("÷", "/").replace(",", "")
-        numbers = tuple(Fraction(number) for number in NUMBER.findall(left))
-        found.append(Equation(left, Fraction(match["right"].replace(",", "")), numbers))
-    return found
-
-
-def numbers_in(text: str) -> set[Fraction]:
-    """Return all numbers in a text, without their signs."""
-    return {Fraction(number.replace(",", "")) for number in NUMBER.findall(text)}
 
 
 def value_of(expression: str) -> Fraction:

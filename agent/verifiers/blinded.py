@@ -1,15 +1,21 @@
 """Attempts and tasks as those see them who must not know how it went.
 
-What cannot be hidden is that, and after how many steps, a world ended the episode: in a world that ends only when its
-task is solved, this says as much as the outcome.
+Whether the world ended an episode or its steps ran out reads alike here: in a world that ends only when its task is
+solved, as household games and ALFWorld do, it is the outcome. What cannot be hidden is how many steps there are: in
+such a world, who knows the budget of a run can tell by them which attempts ended before it was used up. The store keeps
+how an attempt ended, since the loop itself goes by it; nothing that judges or distils without a model is told.
 """
 
 from __future__ import annotations
 
-from ...core import Step, Task, Trajectory
+from ...core import Step, Stop, Task, Trajectory
 
 ENDED = "(The episode has ended.)"
-"""Stands for the last observation where the world ended the episode: many worlds say in it how it went."""
+"""Stands for the last observation of an episode that is over: many worlds say in it how it went."""
+ALIKE: tuple[Stop, ...] = ("terminated", "truncated", "max_steps")
+"""Ends of which nobody is told which it was."""
+OVER: Stop = "truncated"
+"""What stands for all of them."""
 
 
 def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
@@ -17,15 +23,16 @@ def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
 
     Args:
         trajectory: the attempt.
-        hide_end: leave out the last observation as well, where the world ended the episode.
+        hide_end: leave out the last observation as well, whether the world ended the episode or its steps ran out.
     """
     steps = tuple(blind_step(step) for step in trajectory.steps)
-    ended = hide_end and trajectory.stop == "terminated"
+    over = trajectory.stop in ALIKE
     return trajectory.model_copy(
         update={
             "task": blind_task(trajectory.task),
             "steps": steps,
-            "final_observation": ENDED if ended else trajectory.final_observation,
+            "stop": OVER if over else trajectory.stop,
+            "final_observation": ENDED if over and hide_end else trajectory.final_observation,
             "verdict": None,
             "success": None,
             "score": None,
@@ -41,5 +48,7 @@ def blind_task(task: Task) -> Task:
 
 
 def blind_step(step: Step) -> Step:
-    """Return a step without its reward and `info`: an environment's own words, of which nobody knows what they tell."""
-    return step.model_copy(update={"reward": 0.0, "info": {}}) if step.reward or step.info else step
+    """Return a step without its reward, whether the world ended there, and `info`: its own words may tell anything."""
+    if not (step.reward or step.info or step.terminated or step.truncated):
+        return step
+    return step.model_copy(update={"reward": 0.0, "info": {}, "terminated": False, "truncated": False})

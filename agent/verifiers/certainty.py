@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 
 from ...core import Step, Trajectory, Verdict
@@ -17,9 +16,9 @@ NOT_A_LOGPROB = -1e8
 class CertaintyVerifier:
     """Passes an attempt whose tokens were sampled from sharp enough distributions.
 
-    Kang et al. 2025 (arXiv 2502.18581) measure KL(uniform || p) at each token, which needs whole distributions (see
-    `self_certainty`). Stored are the entropies H of those distributions, so the score is 1 - H / log V, which is
-    KL(p || uniform) / log V: the same distance with its arguments exchanged, as a share of the largest there is.
+    Kang et al. 2025 (arXiv 2502.18581) measure KL(uniform || p) at each token, which needs whole distributions. Stored
+    are the entropies H of those distributions, so the score is 1 - H / log V, which is KL(p || uniform) / log V: the
+    same distance with its arguments exchanged, as a share of the largest there is.
     Where V is not given it is exp(-H), and where there are no entropies exp(mean log-probability of the tokens
     drawn), which is a noisy stand-in for the same. Being sure is not being right: measure the agreement first.
 
@@ -71,34 +70,3 @@ def sampled(step: Step) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
     """Return log-probabilities and entropies of every answer of a step that has any, tool rounds too."""
     parts = [(entry.logprobs, entry.entropies) for entry in step.rounds] + [(step.logprobs, step.entropies)]
     return [part for part in parts if part[0] or part[1]]
-
-
-def self_certainty(distributions: Sequence[Sequence[float]]) -> float:
-    """Return -(1 / (n V)) sum over tokens and vocabulary of log(V p): Kang et al. 2025, the mean KL(uniform || p).
-
-    0 for uniform distributions, and without bound as a probability approaches 0.
-
-    Args:
-        distributions: n distributions over V words each, (n, V); all probabilities above 0.
-
-    Raises:
-        ValueError: there is none, they differ in length, or a probability is not above 0.
-    """
-    sizes = {len(one) for one in distributions}
-    if len(sizes) != 1 or min(sizes) < 1 or min(min(one) for one in distributions) <= 0:
-        raise ValueError("self-certainty needs distributions of one size, with probabilities above 0")
-    size = sizes.pop()
-    return -math.fsum(math.log(size * p) for one in distributions for p in one) / (len(distributions) * size)
-
-
-def borda(scores: Sequence[float], answers: Sequence[str], power: float = 1.2) -> str:
-    """Return the answer with the most Borda votes: the sample of rank r among N has (N - r + 1) ** power.
-
-    Kang et al. 2025; their power depends on N and is about 1.2. A power of 0 is the plain majority. Equal scores rank
-    by position, and of answers with equal votes the one met first wins.
-    """
-    order = sorted(range(len(scores)), key=lambda n: -scores[n])
-    votes: defaultdict[str, float] = defaultdict(float)
-    for rank, n in enumerate(order):
-        votes[answers[n]] += (len(scores) - rank) ** power
-    return max(votes, key=lambda answer: (votes[answer], -list(answers).index(answer)))

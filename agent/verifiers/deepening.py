@@ -57,7 +57,8 @@ class Deepening(Repairing):
 
     async def repair(self, trajectory: Trajectory) -> Retry | None:
         """Return the trigger for another attempt and the step it goes on from; None for the last one."""
-        if trajectory.failure is not None or _accepted(trajectory):
+        # Nobody waits to be accepted by one whose word is known to be worth nothing.
+        if trajectory.failure is not None or _accepted(trajectory) or self._settings.weight == 0.0:
             return None
         tried = await self._tried(trajectory)
         if tried >= self._trials:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...core import Trajectory, Usage, Verdict
+from ..hooks import Judged
 from .blinded import ENDED
 from .verifier import Verifier, ask, says_something
 
@@ -12,18 +13,25 @@ def first_error(verdict: Verdict, bound: float = 0.0) -> int | None:
     return next((number for number, score in enumerate(verdict.step_scores) if score < bound), None)
 
 
-async def bisect_error(trajectory: Trajectory, verifier: Verifier) -> tuple[int | None, Usage]:
+async def bisect_error(
+    trajectory: Trajectory, verifier: Verifier, whole: Judged | None = None
+) -> tuple[int | None, Usage]:
     """Find the first step at fault with a verifier that passes or fails beginnings of an attempt as a whole.
 
     For a verifier without step scores. It is asked about log2(steps) beginnings, as OmegaPRM (Luo et al. 2024) does
     with sampled continuations, and on the same assumption: a beginning that fails makes all longer ones fail. Where
     it could not judge a beginning, that one counts as passed, so the error is sought behind it.
 
+    Args:
+        trajectory: the attempt.
+        verifier: who is asked.
+        whole: what it said of the whole; it is asked if not given.
+
     Returns:
         The number of the step with which the shortest failing beginning ends, None where the whole passes or could
         not be judged; and what asking took.
     """
-    whole = await ask(verifier, trajectory)
+    whole = whole or await ask(verifier, trajectory)
     spent = whole.usage
     if whole.verdict.passed or not says_something(whole.verdict) or not trajectory.steps:
         return None, spent

@@ -38,18 +38,19 @@ def repair_cost(verdict: Verdict, settings: GateSettings) -> float:
 
     An attempt after two repairs bears both. The reward `repair_cost` of training takes it off.
     """
-    return gate(verdict.confidence, settings) * settings.cost
+    return gate(verdict.confidence * settings.weight, settings) * settings.cost
 
 
 def wants_repair(verdict: Verdict, settings: GateSettings) -> bool:
-    """Say whether a verdict sends the solver back; one that says nothing never does."""
-    if not says_something(verdict):
+    """Say whether a verdict sends the solver back; one that says nothing, or whose word has no weight, never does."""
+    if not says_something(verdict) or settings.weight == 0.0:
         return False
+    sure = verdict.confidence * settings.weight
     if settings.rule == "unsure":
-        return verdict.confidence < settings.confidence
+        return sure < settings.confidence
     if settings.rule == "product":
-        return (2.0 * verdict.score - 1.0) * verdict.confidence < settings.product
-    return verdict.score < settings.score and verdict.confidence >= settings.confidence
+        return (2.0 * verdict.score - 1.0) * sure < settings.product
+    return verdict.score < settings.score and sure >= settings.confidence
 
 
 class Repairing:

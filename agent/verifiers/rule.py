@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ...core import Trajectory, Verdict
 from ...errors import ConfigError, boundary
 from .answers import final_answer, step_text
+from .blinded import ALIKE
 from .guests import guest
 from .verifier import unjudged
 
@@ -100,6 +101,12 @@ def _look(kind: str, value: Any, where: str) -> Callable[[Trajectory], Found]:
         return _call(value, where)
     if kind == "stop":
         wanted = (value,) if isinstance(value, str) else tuple(value)
+        if untold := [one for one in wanted if one in ALIKE]:
+            raise ConfigError(
+                f"{where}: {untold[0]} is not shown to verifiers.",
+                hint=f"Whether a world ended an episode may be its outcome; it reads like {' and '.join(ALIKE[1:])}. "
+                "Ends by the solver's other budgets are shown: loop, max_tokens, max_seconds, max_cost.",
+            )
         return lambda t: Found(float(t.stop in wanted), f"It ended by {t.stop}, not by {' or '.join(wanted)}.")
     if not isinstance(value, int) or value < 0:
         raise ConfigError(f"{where} is {value!r}, which is no number.", hint=SHAPE)

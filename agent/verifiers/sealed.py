@@ -77,7 +77,7 @@ class Outcomes:
         """Write what a world said of one step."""
         row = (
             *(trajectory_id, number, observed.reward, observed.success, observed.score),
-            *(json.dumps(observed.info), observed.observation if observed.terminated else None),
+            *(json.dumps(observed.info), observed.observation if observed.terminated or observed.truncated else None),
         )
         with boundary(StoreError, f"writing outcomes {self._place}", sqlite3.Error):
             self._connection.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?)", row)
@@ -206,7 +206,8 @@ class SealedWorld:
         return self._shown(observed)
 
     def _shown(self, observed: Observed) -> Observed:
-        text = ENDED if self._hide_end and observed.terminated else observed.observation
+        over = observed.terminated or observed.truncated
+        text = ENDED if self._hide_end and over else observed.observation
         return replace(observed, observation=text, reward=0.0, success=None, score=None, info={})
 
 

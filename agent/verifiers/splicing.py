@@ -8,10 +8,15 @@ never teaches them. It carries no log-probabilities, since no policy has sampled
 
 Whether the good way still leads to the end after the error is not a matter of course: what was broken may stay broken.
 So the splice is carried out in a world where one is at hand, and only what is seen there stands in it.
+
+The paper takes its pairs from a tree search, by the gap in value between two leaves, and has the actor find its first
+error. Here a pair is a failed and a solved attempt at one task, and the error is what a verdict says of the steps, or
+where the two part. `lamarck train sft --set samples.splice=true` builds and imitates them.
 """
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -23,6 +28,8 @@ from ..observed import Observed
 from ..prompting import History, Prompts, Turn, build_messages, new_history, push
 from ..react import ACKNOWLEDGED, is_thought, said
 from ..steps import turn_of
+from .first_error import first_error
+from .prompt_files import fill
 
 REVISION = "That was a mistake, and it does not bring me closer. I take another way from here."
 THINK = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
@@ -57,6 +64,30 @@ def shared(bad: Trajectory, good: Trajectory) -> int:
     return count
 
 
+def revision(seed: int, ident: str, folder: str | None = None) -> str:
+    """Return what takes an error back: one of the lines of `revisions.md`, drawn by a seed and an attempt's id.
+
+    Agent-R has ten wordings, so that no single one is learned by heart.
+    """
+    lines = [line.strip() for line in fill("revisions", folder).splitlines() if line.strip()]
+    return random.Random(f"{seed}/{ident}").choice(lines or [REVISION])
+
+
+def error_in(bad: Trajectory, good: Trajectory, bound: float = 0.0) -> int:
+    """Return the first step of a bad attempt at fault by its verdict, else the one by which it leaves the good one.
+
+    A step before they part cannot be it: the good attempt went there too.
+
+    Args:
+        bad: an attempt that went wrong.
+        good: one that did not.
+        bound: step scores below it are faults.
+    """
+    common = shared(bad, good)
+    found = first_error(bad.verdict, bound) if bad.verdict is not None else None
+    return found if found is not None and found >= common else common
+
+
 async def splice(
     bad: Trajectory,
     good: Trajectory,
@@ -81,10 +112,10 @@ async def splice(
 
     Returns:
         It, or None where there is nothing to splice: the error lies before the two part, or nothing good follows; or
-        where the world, repeated, does not show what the bad attempt saw.
+        where the world, repeated, does not show what the bad attempt saw, or does not offer what the good one did.
     """
     common = shared(bad, good)
-    rest = [step for step in good.steps[common:] if not is_thought(step)]
+    rest = [step for step in good.steps[common:] if step.action is not None and step.validity == "valid"]
     if bad.task.id != good.task.id or not common <= error_at < len(bad.steps) or not rest:
         return None
     kept = bad.steps[: error_at + 1]
@@ -129,7 +160,10 @@ def _told(rest: Sequence[Step], first: _Scene, good: Trajectory) -> tuple[list[_
 async def _played(
     world: World, bad: Trajectory, kept: Sequence[Step], after: str, rest: Sequence[Step]
 ) -> tuple[list[_Scene], str, bool | None] | None:
-    """Carry the splice out; None where the bad part does not show what it showed, or ends the episode."""
+    """Carry the splice out; None where the bad part does not show what it showed, or ends the episode.
+
+    And where a good step is none that the world offers there: nothing is taught that could not be done.
+    """
     observed = await world.reset(bad.task, bad.task.seed)
     for step in kept:
         if observed.observation != step.observation and not is_thought(step):
@@ -142,8 +176,10 @@ async def _played(
     success = observed.success
     for step in rest:
         before: Observed = observed
-        if step.action is not None:
-            observed = await world.step(step.action)
+        assert step.action is not None
+        if before.admissible is not None and step.action not in before.admissible:
+            return None
+        observed = await world.step(step.action)
         scenes.append(
             _Scene(before.observation, before.admissible, observed.reward, observed.terminated, observed.truncated)
         )

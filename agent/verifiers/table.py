@@ -17,6 +17,7 @@ from .consistency import ConsistencyVerifier
 from .environment import EnvironmentVerifier
 from .guests import guest
 from .judge import JudgeVerifier
+from .locating import LocatingVerifier
 from .recompute import RecomputeVerifier
 from .rule import RuleVerifier
 from .verifier import Siblings, Verifier
@@ -28,7 +29,7 @@ VERIFIERS: dict[str, Callable[..., Verifier]] = {
     kind.name: kind
     for kind in (
         *(EnvironmentVerifier, RuleVerifier, CodeVerifier, RecomputeVerifier),
-        *(JudgeVerifier, VoteVerifier, ConsistencyVerifier, CertaintyVerifier),
+        *(JudgeVerifier, VoteVerifier, ConsistencyVerifier, CertaintyVerifier, LocatingVerifier),
     )
 }
 """Every verifier of ours by name."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from ...core import ToolCall, Trajectory, Verdict
+from ...errors import LamarckError
 from ..hooks import Judged
+
+log = logging.getLogger("lamarck.run")
 
 Siblings = Callable[[Trajectory], Awaitable[Sequence[Trajectory]]]
 """Gives the attempts at the same task that a verifier may compare with, without their outcomes."""
@@ -54,10 +58,27 @@ class Seeing(Protocol):
 
 
 async def ask(verifier: Verifier, trajectory: Trajectory) -> Judged:
-    """Return a verifier's verdict with what it took, as far as it says."""
-    if isinstance(verifier, Counting):
-        return await verifier.judge(trajectory)
-    return Judged(await verifier.verify(trajectory))
+    """Return a verifier's verdict with what it took, as far as it says.
+
+    One that breaks at an attempt, by an error that it does not foresee, could not judge it: what a model wrote must not
+    end a whole evolution, and end it again each time that it is gone on with.
+
+    Raises:
+        LamarckError: what it needs does not answer, or how it is set up is wrong.
+    """
+    try:
+        if isinstance(verifier, Counting):
+            judged = await verifier.judge(trajectory)
+        else:
+            judged = Judged(await verifier.verify(trajectory))
+        if not isinstance(judged.verdict, Verdict):
+            raise TypeError(f"it gave {type(judged.verdict).__name__}, and no verdict")
+        return judged
+    except LamarckError:
+        raise
+    except Exception as error:  # the class may be a guest's
+        log.warning("verifier %s broke at attempt %s", verifier.name, trajectory.id, exc_info=True)
+        return Judged(unjudged(verifier.name, f"it broke: {type(error).__name__}: {error}"[:300]))
 
 
 def unjudged(judge: str, why: str, evidence: Sequence[ToolCall] = ()) -> Verdict:

@@ -22,6 +22,9 @@ class VoteVerifier:
     members, less what they disagree: sum(w c s) / sum(w) with s = 1 for a pass and -1 else, without its sign. So two
     members of equal weight and confidence that say the opposite could not judge.
 
+    How often a vote is right is measured for the vote as a whole; its members' own errors are not, and their weights
+    stay as they are set. `lamarck verify RUN --by MEMBER` measures one.
+
     Args:
         members: tables with `by`, and optionally `options` and `weight`.
         make: makes the members.

@@ -46,18 +46,21 @@ class Auditing:
         """
         assert now.candidate is not None
         sides = {"incumbent": now.head, "candidate": now.candidate}
-        found = {name: {one.name: one for one in self._runs(ident, games)} for name, ident in sides.items()}
-        both = sorted(set.intersection(*(set(runs) for runs in found.values())))
+        found = {name: {run: _tasks(run) for run in self._runs(ident, games)} for name, ident in sides.items()}
+        # By tasks: one may have played in two runs, on two occasions, what the other has played in one.
+        both = frozenset.intersection(*(frozenset().union(*runs.values()) for runs in found.values()))
         known = judged_before(self._home.kept(), now.number)
         return {
-            name: await self._counted([runs[one] for one in both], told=sides[name] in known)
+            name: await self._counted(
+                [one for one in sorted(runs) if runs[one] & both], both, told=sides[name] in known
+            )
             for name, runs in found.items()
         }
 
     def _runs(self, release_id: str, games: str) -> list[Path]:
         return [mark.parent for mark in self._home.evaluation(release_id, "").glob(f"{games}-*/{PLAYED}")]
 
-    async def _counted(self, runs: list[Path], *, told: bool) -> Figures:
+    async def _counted(self, runs: list[Path], tasks: frozenset[str], *, told: bool) -> Figures:
         said: list[tuple[Verdict, bool]] = []
         used = Usage()
         for path in runs:
@@ -70,7 +73,10 @@ class Auditing:
             said += [
                 (records[one.id].verdict, one.success)
                 for one in last_of(headers_in(directory))
-                if one.id in records and says_something(records[one.id].verdict) and one.success is not None
+                if one.task.id in tasks
+                and one.id in records
+                and says_something(records[one.id].verdict)
+                and one.success is not None
             ]
         return {
             "games": len(said),
@@ -87,3 +93,7 @@ class Auditing:
         run = self._config.run
         own = {"verify": run.verify, "tools": judging_tools(run), "sandbox": run.sandbox}
         return directory.load_config().model_copy(update=own)
+
+
+def _tasks(run: Path) -> frozenset[str]:
+    return frozenset(RunDirectory(run).load_config().taskset.ids)

@@ -30,9 +30,11 @@ from ..screen import Screen
 from ..wire import select
 from .afterwards import Afterwards
 from .alarms import signs
+from .budget import Allowance, Meter, left
 from .chains import links
 from .home import Home
 from .learned import Learned
+from .measured import gated
 from .playing import attempts, played
 
 COLLECT, MEMORY = "collect", "memory"
@@ -45,13 +47,22 @@ class Collecting:
         home: of the evolution.
         config: its settings.
         releases: of the same home.
+        allowed: what playing may use up.
         quiet: show failures only.
         screen: what bars are part of, where they are not alone.
     """
 
     def __init__(
-        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool, screen: Screen | None = None
+        self,
+        home: Home,
+        config: EvolveConfig,
+        releases: Releases,
+        *,
+        allowed: Allowance | None = None,
+        quiet: bool,
+        screen: Screen | None = None,
     ) -> None:
+        self._allowed = allowed or Allowance()
         self._home, self._config, self._releases = home, config, releases
         self._quiet, self._screen = quiet, screen
         self._afterwards = Afterwards(config)
@@ -71,7 +82,7 @@ class Collecting:
             LamarckError: they cannot be played.
         """
         directory, chain = await self._played(now, tasks, learn)
-        signals = signs(self._rewarded(directory)) | by_link(directory, chain)
+        signals = signs(self._rewarded(directory)) | by_link(directory, chain) | self._left_out(directory, tasks)
         if self._config.run.verify.withhold:
             return {**unseen(directory, judged=not self._afterwards.needed), **signals}
         found = Played.read(directory)
@@ -93,7 +104,7 @@ class Collecting:
     ) -> tuple[RunDirectory, list[tuple[str, ...]]]:
         """Play all tasks, link by link where there are chains; return the links too, none without chains."""
         folder, label = self._home.generation(now.number), f"generation {now.number}: playing"
-        shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen}
+        shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen, "allowed": self._allowed}
         if self._config.learn.chain == 1:
             return await played(self.config_of(now, tasks), folder / COLLECT, label, **shown), []
         config = self.config_of(now, tasks)
@@ -103,17 +114,27 @@ class Collecting:
             for number, ids in list(enumerate(chain, 1))[learned.links if learned else 0 :]:
                 if "llm" not in shown and config.model.name != "expert":
                     # One for all links: a server takes long to start.
-                    shown["llm"] = build_llm(config.model)
+                    shown["llm"] = build_llm(config.model, at_once=config.collect.concurrency)
                     stack.push_async_callback(shown["llm"].close)
+                if directory.exists() and Meter(self._allowed, every(directory)).enough():
+                    break
                 last = number == len(chain)
                 said = f"{label}, link {number} of {len(chain)}"
                 await played(config, directory.path, said, only=None if last else ids, **shown)
                 if not last:
                     await learn(now)
-                    found = Learned.read(folder)
-                    assert found is not None  # distilling has written it
-                    found.link(folder)
+                    # Distilling has written it, where that is on.
+                    (Learned.read(folder) or Learned(since=0)).link(folder)
         return directory, chain
+
+    def _left_out(self, directory: RunDirectory, tasks: TasksetConfig) -> Figures:
+        """Return how many samples the budget has left out, if any."""
+        headers = every(directory)
+        limit = Meter(self._allowed, headers).reached()
+        if not limit:
+            return {}
+        planned = len(select(load_taskset(tasks.name, tasks.options), tasks)) * self._config.run.collect.samples
+        return left({limit: planned - len({(one.task.id, one.sample) for one in headers})})
 
     def _rewarded(self, directory: RunDirectory) -> list[Trajectory]:
         """Return the attempts with the rewards that are learned from: alarms ring where those part from the truth.
@@ -134,6 +155,7 @@ class Collecting:
         there = self._releases.folder(parent.id)
         memory = self._memory(now) if learn.memory or parent.memory_snapshot is not None else None
         mode = "off" if memory is None else "explore" if learn.memory else "read"
+        verify = gated(self._home, self._config, now.number)
         return run.model_copy(
             update={
                 "taskset": tasks,
@@ -147,7 +169,7 @@ class Collecting:
                     update={"mode": mode, "path": str(memory) if memory is not None else None}
                 ),
                 "collect": run.collect.model_copy(update={"seed": run.collect.seed + now.number}),
-                "verify": run.verify.model_copy(update={"record": run.verify.record or self._records}),
+                "verify": verify.model_copy(update={"record": verify.record or self._records}),
             }
         )
 
@@ -166,6 +188,12 @@ class Collecting:
             Memory.open(self._config.run.memory, beside).close()
         beside.rename(folder)
         return folder
+
+
+def every(directory: RunDirectory) -> list[Trajectory]:
+    """Return all attempts of a run, those that infrastructure ended included, without their steps."""
+    with Store.open(directory.store_url(directory.load_config()), create=False) as store:
+        return list(store.headers(run_id=directory.run_id))
 
 
 def by_link(directory: RunDirectory, chain: Sequence[Sequence[str]]) -> Figures:

@@ -3,38 +3,40 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import ValidationError
 
-from ...agent.evolution.generation import Figures, Generation, Ruling
+from ...agent.evolution.generation import OVERTAKEN, Figures, Generation, Ruling
 from ...agent.tasksets import load_taskset
 from ...agent.verifiers.blinded import blind_task
 from ...config import TasksetConfig
 from ...config_evolve import EvolveConfig
-from ...core import Task, Usage
+from ...core import Task
 from ...core_evolution import GateReport
-from ...errors import ConfigError
+from ...errors import ConfigError, LamarckError
 from ...evals.figures.compare import Side
 from ...evals.figures.outcomes import Sample
 from ...evals.figures.played import Played
 from ...evals.figures.summary import infrastructure
 from ...evals.gate.decide import decide
 from ...evals.gate.evidence import Environment, Evidence
-from ...evals.gate.held_out import names, names_in, seen_in
+from ...evals.gate.held_out import names, names_in
 from ...evals.metrics import wilson
 from ...releases import Releases
 from ...rundir import RunDirectory
 from ..screen import Screen
 from ..wire import select
-from .collecting import COLLECT
+from .budget import Allowance, left
+from .evaluated import Evaluated
 from .home import Home, write
+from .origin import of_release
+from .others import HELD_OUT, folder_of, named
 from .playing import PLAYED, as_released, played
-from .probing import Probing
-from .tree import judged_before
+from .probing import Probing, guests
 
-HELD_OUT = "held-out"
 REPORT = "gate.json"
 
 
@@ -48,15 +50,25 @@ class Gating:
         home: of the evolution.
         config: its settings.
         releases: of the same home.
+        allowed: what weighing a candidate may use up.
         quiet: show failures only.
         screen: what bars are part of, where they are not alone.
     """
 
     def __init__(
-        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool, screen: Screen | None = None
+        self,
+        home: Home,
+        config: EvolveConfig,
+        releases: Releases,
+        *,
+        allowed: Allowance | None = None,
+        quiet: bool,
+        screen: Screen | None = None,
     ) -> None:
+        self._evaluated, self._allowed = Evaluated(home), allowed or Allowance()
         self._home, self._config, self._releases = home, config, releases
         self._quiet, self._screen = quiet, screen
+        self._others = named(config)
         self._known: dict[Path, tuple[Sample, ...]] = {}
         """What complete runs came to; every look asks for those before it again."""
         self._probing = Probing(
@@ -64,7 +76,8 @@ class Gating:
             releases,
             run=config.run,
             held_out=lambda: _tasks(self._held_out()),
-            names=config.probes,
+            names=config.asked_probes,
+            guests=guests(config),
             quiet=quiet,
             screen=screen,
         )
@@ -77,8 +90,9 @@ class Gating:
         """
         assert now.candidate is not None
         file = self._home.generation(now.number) / REPORT
+        self._evaluated.begin(now)
         if not file.exists():
-            report = await self._report(now)
+            report = await self.weigh(now.head, now.candidate, lambda: bool(self._reached(now)))
             write(file, report.model_dump_json(indent=2) + "\n")
         try:
             report = GateReport.model_validate_json(file.read_text(encoding="utf-8"))
@@ -90,42 +104,94 @@ class Gating:
         return Ruling(report.decision, report.id, await self._figures(now, report))
 
     async def settle(self, now: Generation) -> Figures:
-        """Promote the candidate if that was decided.
+        """Promote the candidate if that was decided, and what it was weighed against is in force still.
+
+        Returns:
+            `head`, and `overtaken` with a sentence where someone else has changed what is in force meanwhile.
 
         Raises:
-            LamarckError: the release in force was changed by someone else meanwhile.
+            LamarckError: the candidate is damaged.
         """
         # A report that was used has promoted already; what someone has rolled back since stays rolled back.
         used = any(row.report_id == now.report for row in self._releases.log.rows())
-        if now.decision == "promote" and not used:
-            assert now.candidate is not None
-            self._releases.promote(now.candidate, now.report)
-        head = self._releases.head()
-        return {"head": head.id if head is not None else None}
-
-    async def _report(self, now: Generation) -> GateReport:
+        if now.decision != "promote" or used:
+            return {"head": self._head()}
         assert now.candidate is not None
-        spent = self._releases.log.reports()
-        others = [
-            await self._environment(now, f"other {number}", one, 0)
-            for number, one in enumerate(self._config.held_out.others, 1)
-        ]
-        seen, held = self._seen(), self._held_out()
-        probes = await self._probing.probed(now.head, now.candidate)
-        chunk, most = self._config.held_out.chunk, len(_tasks(held))
-        for upto in range(chunk, most + chunk, chunk):
+        try:
+            if self._head() == now.head:
+                self._releases.promote(now.candidate, now.report)
+        except LamarckError:
+            # Who changes the head between these lines has overtaken it as well.
+            if self._head() == now.head:
+                raise
+        head = self._head()
+        if head == now.candidate:
+            return {"head": head}
+        said = (
+            f"{now.candidate[:12]} was shown to be better than {now.head[:12]}, but {str(head)[:12]} came into force "
+            f"meanwhile, so nothing was promoted; `lamarck release gate {self._home.path} {now.candidate[:12]}` "
+            "weighs it against that one"
+        )
+        return {"head": head, OVERTAKEN: said}
+
+    def _head(self) -> str | None:
+        head = self._releases.head()
+        return head.id if head is not None else None
+
+    def _reached(self, now: Generation) -> str:
+        """Return the name of the limit that weighing this candidate has reached, else nothing."""
+        return self._evaluated.reached(now, self._allowed)
+
+    async def weigh(self, head: str, candidate: str, enough: Callable[[], bool] = lambda: False) -> GateReport:
+        """Let two releases play and decide, as the next look of their test where they were looked at before.
+
+        The report is not stored. Where there is enough before all was played, what is open is not yet.
+
+        Args:
+            head: the release in force.
+            candidate: the other one.
+            enough: asked before each further chunk of games.
+
+        Raises:
+            LamarckError: the games cannot be played.
+        """
+        pair, spent = (head, candidate), self._releases.log.reports()
+        others = [await self._environment(pair, name, one, _tasks(one), enough) for name, one in self._others.items()]
+        origin = of_release(self._home, self._releases, candidate, self._config.held_out.seen)
+        probes = await self._probing.probed(head, candidate)
+        for tasks in self._looks(pair, spent):
             evidence = Evidence(
-                incumbent=now.head,
-                candidate=now.candidate,
-                held_out=await self._environment(now, HELD_OUT, held, min(upto, most)),
-                seen=seen,
+                incumbent=head,
+                candidate=candidate,
+                claim=self._config.claim,
+                held_out=await self._environment(pair, HELD_OUT, self._held_out(), tasks),
+                seen=origin.seen,
+                unknown=origin.unknown,
                 others=others,
                 probes=probes,
             )
             report = decide(evidence, self._config.gate, spent, created_at=round(time.time(), 3))
-            if report.decision != "not_yet":
+            if report.decision != "not_yet" or enough():
                 break
         return report
+
+    def _looks(self, pair: tuple[str, str], spent: Sequence[GateReport]) -> list[list[Task]]:
+        """Return the held-out tasks of each look: chunk by chunk, up to the limit.
+
+        Of two that were looked at before, no look sees less than the last one did: it would not hold what that one
+        saw, and so be another test on the same tasks, with less to spend.
+        """
+        held, size = self._held_out(), self._config.held_out.chunk
+        tasks, begun = _tasks(held), 0
+        known = {
+            name for one in spent if (one.incumbent, one.candidate) == pair for name in one.looked_at.get(HELD_OUT, ())
+        }
+        if known:
+            every = _tasks(held.model_copy(update={"limit": None}))
+            called = names_in(load_taskset(held.name, held.options), every)
+            begun = max((n for n, task in enumerate(every, 1) if not known.isdisjoint(called[task.id])), default=0)
+            tasks = every[: max(begun, len(tasks))]
+        return [tasks[:upto] for upto in (*range(size, len(tasks), size), len(tasks)) if upto >= begun]
 
     async def _figures(self, now: Generation, report: GateReport) -> Figures:
         """Return what a record says of a decision: the success of both on the games that were looked at."""
@@ -138,24 +204,30 @@ class Gating:
             "decision": report.decision,
             "said": report.sentence(),
             **{name: _success(side) for name, side in found.items()},
-            **self._spent(now, {sides[name]: side for name, side in found.items()}),
+            **self._evaluated.spent(now),
+            **self._left_out(now, report),
         }
 
-    def _spent(self, now: Generation, sides: Mapping[str, Side]) -> Figures:
-        """Return what these games took, without those of releases that an earlier gate has let play."""
-        counted = judged_before(self._home.kept(), now.number)
-        played = [side for ident, side in sides.items() if ident not in counted]
-        used = sum((one.usage for side in played for sample in side.samples for one in sample.attempts), Usage())
-        return {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)}
+    def _left_out(self, now: Generation, report: GateReport) -> Figures:
+        """Return how many tasks the budget has left out, where they might have decided."""
+        limit = self._reached(now)
+        if not limit or report.decision != "not_yet":
+            return {}
+        asked = {HELD_OUT: self._held_out(), **self._others}
+        return left({limit: sum(len(_tasks(one)) - len(report.looked_at.get(name, {})) for name, one in asked.items())})
 
-    async def _environment(self, now: Generation, name: str, config: TasksetConfig, upto: int) -> Environment:
-        """Let both releases play the first tasks of an environment; all of them where `upto` is 0."""
-        assert now.candidate is not None
-        tasks = _tasks(config)
-        asked = tasks[:upto] if upto else tasks
+    async def _environment(
+        self,
+        pair: tuple[str, str],
+        name: str,
+        config: TasksetConfig,
+        asked: Sequence[Task],
+        enough: Callable[[], bool] = lambda: False,
+    ) -> Environment:
+        """Let both releases play these tasks of an environment, or until there is enough."""
         taskset = load_taskset(config.name, config.options)
-        incumbent = await self.side(now.head, "incumbent", name, config, asked)
-        candidate = await self.side(now.candidate, "candidate", name, config, asked)
+        incumbent = await self.side(pair[0], "incumbent", name, config, asked, enough)
+        candidate = await self.side(pair[1], "candidate", name, config, asked, enough)
         known = names_in(taskset, asked)
         if self._config.run.verify.withhold:
             # What was played has no truth in the stores, so it is told again by what is left without.
@@ -163,17 +235,33 @@ class Gating:
             known = {ident: tuple(dict.fromkeys((*found, *blind[ident]))) for ident, found in known.items()}
         return Environment(name, incumbent, candidate, known)
 
-    async def side(self, release_id: str, called: str, name: str, config: TasksetConfig, tasks: Sequence[Task]) -> Side:
+    async def side(
+        self,
+        release_id: str,
+        called: str,
+        name: str,
+        config: TasksetConfig,
+        tasks: Sequence[Task],
+        enough: Callable[[], bool] = lambda: False,
+    ) -> Side:
         """Let a release play tasks, in runs of a chunk each, and return what came of it.
+
+        Args:
+            release_id: who plays.
+            called: what it is called.
+            name: of the environment.
+            config: of the environment.
+            tasks: which; those that are not played are told as unfinished.
+            enough: asked before each chunk but the first.
 
         Raises:
             LamarckError: they cannot be played.
         """
         samples: list[Sample] = []
-        size = self._config.held_out.chunk
-        for start in range(0, len(tasks), size):
-            ids = tuple(task.id for task in tasks[start : start + size])
-            folder = self._home.evaluation(release_id, f"{name.replace(' ', '-')}-{start // size:03d}")
+        asked = [task.id for task in tasks]
+        for start, folder, ids in self._runs(release_id, name, asked):
+            if start and enough():
+                break
             chunk = config.model_copy(update={"ids": ids, "limit": None})
             run = as_released(self._home.path, release_id, chunk, self._config.run, self._config.gate.samples)
             label = f"{called} {release_id[:8]}: {name} games {start + 1} to {start + len(ids)}"
@@ -184,16 +272,38 @@ class Gating:
             if (folder / PLAYED).exists():  # else infrastructure ended some, which are played again when asked again
                 self._known[folder] = known
             samples += known
+        wanted = frozenset(asked)
+        samples = [one for one in samples if one.task_id in wanted]
         return Side(called, tuple(samples), infrastructure(samples, len(tasks) * self._config.gate.samples))
+
+    def _runs(self, release_id: str, name: str, ids: Sequence[str]) -> Iterator[tuple[int, Path, tuple[str, ...]]]:
+        """Yield the runs that these tasks are played in: the number of the first task, the folder, and its tasks.
+
+        There is one for each chunk. Where an earlier look ended within a chunk, the rest of it is a run of its own.
+
+        Raises:
+            ConfigError: such a run is of other tasks.
+        """
+        size, start = self._config.held_out.chunk, 0
+        while start < len(ids):
+            number, within = divmod(start, size)
+            rest = f"-{within}" if within else ""
+            folder = self._home.evaluation(release_id, f"{folder_of(name)}-{number:03d}{rest}")
+            wanted = tuple(ids[start : start - within + size])
+            if (run := RunDirectory(folder)).exists():
+                there = run.load_config().taskset.ids
+                if any(old != new for old, new in zip(there, wanted, strict=False)):
+                    raise ConfigError(
+                        f"{folder} has played other tasks than those that {name} has now.",
+                        hint="Give the tasks back that were there, or begin anew in another --out.",
+                    )
+                wanted = there
+            yield start, folder, wanted
+            start += len(wanted)
 
     def _held_out(self) -> TasksetConfig:
         held = self._config.held_out
         return self._config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
-
-    def _seen(self) -> dict[str, str]:
-        """Return the contents of all tasks that any generation has played, and where."""
-        runs = (self._home.generation(one.number) / COLLECT for one in self._home.kept())
-        return seen_in([run for run in runs if RunDirectory(run).exists()])
 
 
 def _tasks(config: TasksetConfig) -> list[Task]:
@@ -202,5 +312,11 @@ def _tasks(config: TasksetConfig) -> list[Task]:
 
 def _success(side: Side) -> Figures:
     outcomes = [one.last.success for one in side.samples if one.last is not None and one.last.success is not None]
+    scores = [one.last.score for one in side.samples if one.last is not None and one.last.score is not None]
     low, high = wilson(sum(outcomes), len(outcomes))
-    return {"games": len(outcomes), "solved": sum(outcomes), "interval": [round(low, 4), round(high, 4)]}
+    return {
+        "games": len(outcomes),
+        "solved": sum(outcomes),
+        "interval": [round(low, 4), round(high, 4)],
+        "score": round(fmean(scores), 6) if scores else None,
+    }

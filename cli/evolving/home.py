@@ -21,10 +21,10 @@ from ...whole import write_whole
 RECORD = "generation.json"
 MAY_DIFFER = (
     frozenset(f"run.{name}" for name in FREE)
-    | {"generations", "budget.max_hours", "budget.max_tokens", "budget.max_cost_usd"}
+    | {"generations", "held_out.limit", "held_out.seen", "budget.max_hours", "budget.max_tokens", "budget.max_cost_usd"}
     | {"run.model.threads", "train.optimizer.threads"}
 )
-"""Settings that may differ when an evolution is gone on with: how far it goes, not what it finds."""
+"""Settings that may differ when an evolution is gone on with: how far it goes and is looked at, not what it finds."""
 
 
 class Home:
@@ -67,7 +67,14 @@ class Home:
                 raise ConfigError(
                     f"{self.path} already holds an evolution.", hint="Add --resume to go on with it, or another --out."
                 )
-            same_settings(self.path, self.load(), config, MAY_DIFFER)
+            before = self.load()
+            same_settings(self.path, before, config, MAY_DIFFER)
+            old, new = before.held_out.limit, config.held_out.limit
+            if new != old and (old is None or (new is not None and new < old)):
+                raise ConfigError(
+                    f"cannot resume {self.path}: held_out.limit was {old} and is {new} now.",
+                    hint="It may be raised, but what was held out stays held out.",
+                )
         elif resume:
             raise ConfigError(f"there is no evolution in {self.path} to resume.", hint="Leave out --resume.")
         write(self.config_path, config.dump_toml())

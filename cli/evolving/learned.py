@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ...agent.evolution.generation import Figures
-from ...core import Usage, Wire
+from ...core import Item, Usage, Wire
 from ...errors import ConfigError
 from ...memory.bank import Memory
 from .home import write
@@ -17,11 +18,29 @@ EVENTS = {"new": "created", "merged": "merged", "newly_retired": "retired"}
 """What distilling counts, by what the memory's log calls it."""
 
 
+class Made(Wire):
+    """What was made of an attempt, before it is in the memory."""
+
+    attempt: str
+    items: tuple[Item, ...]
+    since: int
+    """Number of the last event in the memory's log before any of them was remembered."""
+
+    def left(self, memory: Memory) -> list[Item]:
+        """Return the items that the memory has neither taken nor merged into others: nobody else writes to it."""
+        query = "SELECT subject, event, detail FROM item_log WHERE seq > ? AND event IN ('created', 'merged')"
+        there = {
+            str(subject) if event == "created" else str(json.loads(str(detail))["item"])
+            for subject, event, detail in memory.store.select(query, (self.since,))
+        }
+        return [item for item in self.items if item.id not in there]
+
+
 class Learned(Wire):
     """Where the memory stood before, and what has been distilled since.
 
-    A model that distils does not say the same twice, so an attempt is not distilled again after a crash, nor with a
-    later link of its chain.
+    A model that distils does not say the same twice, so what it said of an attempt is written down before any of it is
+    remembered: after a crash it is not asked again, nor with a later link of a chain.
     """
 
     since: int
@@ -30,6 +49,8 @@ class Learned(Wire):
     """Links of chains that were learned from."""
     attempts: tuple[str, ...] = ()
     """Ids of the attempts that were distilled, in that order."""
+    made: Made | None = None
+    """What is being remembered; None between two attempts."""
     usage: Usage = Usage()
     """What the model that distils has taken for them, and for comparing what it said with what was there."""
 
@@ -60,9 +81,17 @@ class Learned(Wire):
             found.write(folder)
         return found
 
-    def taken(self, folder: Path, attempt: str, usage: Usage) -> Learned:
-        """Write down that one more attempt was distilled, what that took, and what came of it is in the memory."""
-        now = self.model_copy(update={"attempts": (*self.attempts, attempt), "usage": self.usage + usage})
+    def making(self, folder: Path, made: Made, usage: Usage) -> Learned:
+        """Write down what was made of an attempt and what that took, before the memory takes any of it."""
+        now = self.model_copy(update={"made": made, "usage": self.usage + usage})
+        now.write(folder)
+        return now
+
+    def taken(self, folder: Path, usage: Usage) -> Learned:
+        """Write down that what was made is in the memory, and what comparing it with what was there took."""
+        assert self.made is not None
+        attempts = (*self.attempts, self.made.attempt)
+        now = self.model_copy(update={"attempts": attempts, "made": None, "usage": self.usage + usage})
         now.write(folder)
         return now
 

@@ -37,18 +37,34 @@ class Lived:
     def hidden(self) -> Mapping[str, str]:
         """Return ground truths, and what environments told beside their text under keys that sound like an answer."""
         found: dict[str, str] = {}
+        for _, text, where in self._told:
+            found.setdefault(text, where)
+        return found
+
+    def answers(self) -> Sequence[tuple[str, str, str]]:
+        """Return the same texts behind the goal of the task that they are of: goal, hidden text, where it is from."""
+        return self._told
+
+    @cached_property
+    def _told(self) -> list[tuple[str, str, str]]:
+        found: dict[tuple[str, str], str] = {}
+
+        def add(task: Task, value: object, where: str) -> None:
+            for text in texts_in(value):  # type: ignore[arg-type]  # what is stored is JSON
+                found.setdefault((task.goal, text), where)
+
         for task in self._held_out():
-            _add(found, task.truth, f"held-out task {task.id}")
+            add(task, task.truth, f"held-out task {task.id}")
         for directory in self._runs:
             with _opened(directory) as store:
                 for task in store.tasks():
-                    _add(found, task.truth, f"task {task.id}")
+                    add(task, task.truth, f"task {task.id}")
                 for header in store.headers(run_id=directory.run_id):
                     for step in store.steps_of(header.id, brief=True):
                         for key, value in step.info.items():
                             if TELLING.search(key):
-                                _add(found, value, f"{key} of task {header.task.id}")
-        return found
+                                add(header.task, value, f"{key} of task {header.task.id}")
+        return [(goal, text, where) for (goal, text), where in found.items()]
 
     def seen(self, attempt: str) -> str:
         """Return all text that the agent saw and wrote in an attempt."""
@@ -74,11 +90,6 @@ class Lived:
 def _shown(step: Step) -> list[str]:
     calls = [text for call in step.tool_calls for text in (call.result, call.error) if text]
     return [step.observation, *(step.admissible or ()), step.completion, step.action or "", *calls]
-
-
-def _add(found: dict[str, str], value: object, where: str) -> None:
-    for text in texts_in(value):  # type: ignore[arg-type]  # what is stored is JSON
-        found.setdefault(text, where)
 
 
 def _opened(directory: RunDirectory) -> Store:

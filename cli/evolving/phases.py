@@ -14,14 +14,17 @@ from ...releases import Releases
 from ..screen import Screen
 from .alarms import rung
 from .auditing import Auditing
+from .budget import Allowance
+from .clock import PhaseClock
 from .collecting import MEMORY, Collecting
-from .gating import HELD_OUT, Gating
+from .gating import Gating
 from .home import Home
+from .others import HELD_OUT
 from .proposing import Proposing
 from .remembering import Learning
 from .roles import Roles, judged, proposing_model
 from .training import Training
-from .tree import nodes
+from .tree import fit, latest, nodes
 from .verifying import Verifying
 
 
@@ -32,21 +35,32 @@ class Evolving:
         home: its folder.
         config: its settings.
         releases: of the same home; there is a head.
+        clock: says how long the phase that goes on has taken; without, only in this process.
         quiet: show failures only.
         screen: what bars are part of, where they are not alone.
     """
 
     def __init__(
-        self, home: Home, config: EvolveConfig, releases: Releases, *, quiet: bool = False, screen: Screen | None = None
+        self,
+        home: Home,
+        config: EvolveConfig,
+        releases: Releases,
+        *,
+        clock: PhaseClock | None = None,
+        quiet: bool = False,
+        screen: Screen | None = None,
     ) -> None:
+        seconds, may = (clock or PhaseClock(home)).seconds, config.budget.phases
+        shown: dict[str, Any] = {"quiet": quiet, "screen": screen}
         self._home, self._config, self._releases = home, config, releases
         self._verifying = Verifying(home, config)
         self._proposing = Proposing(home, config, self._verifying, lambda now: proposing_model(config, releases, now))
         self._roles = Roles(home, config, self._verifying)
-        self._collecting = Collecting(home, config, releases, quiet=quiet, screen=screen)
-        self._learning = Learning(home, config, self._verifying)
-        self._training = Training(home, config, releases, self._verifying, self._roles, quiet=quiet, screen=screen)
-        self._gating = Gating(home, config, releases, quiet=quiet, screen=screen)
+        self._collecting = Collecting(home, config, releases, allowed=Allowance(may.collect, seconds), **shown)
+        self._learning = Learning(home, config, self._verifying, Allowance(may.distil, seconds))
+        time = Allowance(may.train, seconds)
+        self._training = Training(home, config, releases, self._verifying, self._roles, allowed=time, **shown)
+        self._gating = Gating(home, config, releases, allowed=Allowance(may.gate, seconds), **shown)
         self._auditing = Auditing(home, config)
 
     async def choose(self, number: int) -> tuple[str, str]:
@@ -55,13 +69,11 @@ class Evolving:
         if head is None:
             raise ConfigError(f"{self._home.path} has no release in force.", hint="Begin anew in another --out.")
         records = self._home.kept()
-        if self._config.grow == "latest" and records:
-            last = records[-1]
-            if last.decision in ("not_yet", "ungated") and last.candidate is not None:
-                return last.candidate, head.id
+        if self._config.grow == "latest":
+            return latest(records, self._releases.tree(), head.id) or head.id, head.id
         if self._config.grow == "clade":
             seed = f"{self._config.run.collect.seed}/{number}"
-            return choose_parent(nodes(records, self._releases.tree()), seed=seed), head.id
+            return choose_parent(nodes(records, fit(self._releases, records)), seed=seed), head.id
         return head.id, head.id
 
     async def propose(self, now: Generation) -> Figures:
@@ -77,8 +89,10 @@ class Evolving:
         """Learn from what was played so far, while the generation goes on; see `learn.chain`."""
         if self._verifying.by_verdict:
             await self._verifying.verify(now)
-        await self._learning.credit(now)
-        await self._learning.distil(now)
+        if self._config.learn.credit:
+            await self._learning.credit(now)
+        if self._config.learn.distil:
+            await self._learning.distil(now)
 
     async def verify(self, now: Generation) -> Figures:
         """Say what the verifier made of them; store what was asked of who proposed and of who judged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from ...agent.events import Event
 from ...config import RunConfig, TasksetConfig
 from ...core import Trajectory
 from ...errors import TrainingError
@@ -15,6 +16,7 @@ from ...store import Store
 from ..release_play import with_release
 from ..screen import Screen
 from ..watch import Watch, own_signals
+from .budget import Allowance, Meter
 
 MACHINE = frozenset(key for key in OWN if key.partition(".")[0] in ("memory", "model", "sandbox", "tools"))
 """Settings that are this machine's, whatever is played: servers, keys, sandboxes, threads, patience."""
@@ -44,10 +46,11 @@ async def played(
     *,
     llm: LLM | None = None,
     only: Collection[str] | None = None,
+    allowed: Allowance | None = None,
     quiet: bool,
     screen: Screen | None = None,
 ) -> RunDirectory:
-    """Play what is left of a run, or of these tasks of it.
+    """Play what is left of a run, or of these tasks of it, as far as is allowed.
 
     Raises:
         LamarckError: it cannot be played, or infrastructure failed again and again.
@@ -66,14 +69,21 @@ async def played(
         Watch(label, quiet=quiet, screen=screen) as watch,
         own_signals(),
     ):
-        result = await collect(config, directory, store, watch, None if quiet else watch.say, llm=llm, only=only)
+        meter = Meter(allowed or Allowance(), store.headers(run_id=directory.run_id))
+
+        def heard(event: Event) -> None:
+            meter.heard(event)
+            watch(event)
+
+        say = None if quiet else watch.say
+        result = await collect(config, directory, store, heard, say, llm=llm, only=only, enough=meter.enough)
     if result.interrupted:
         raise KeyboardInterrupt
     if result.stopped_by:
         raise TrainingError(
             f"{label} stopped after {result.stopped_by}.", hint=f"See {directory.log_path}, and go on with --resume."
         )
-    if not result.failed and only is None:
+    if not result.failed and not result.unbegun and only is None:
         # What infrastructure ended is played again where the phase is taken up before it has ended.
         (folder / PLAYED).touch()
     return directory

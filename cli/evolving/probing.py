@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from importlib.util import find_spec
@@ -10,11 +12,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ...config import RunConfig
+from ...config_evolve import EvolveConfig
 from ...core import Task, Wire, content_id
 from ...errors import ConfigError
 from ...evals.gate.evidence import Probed, ProbeFigures
 from ...evals.probes.probe import Probe, ProbeResult, Subject
 from ...evals.probes.seal import Code, Seal
+from ...evals.probes.spelled import texts_in
 from ...evals.probes.table import load_probes
 from ...releases import Releases
 from ...rundir import RunDirectory
@@ -25,6 +29,8 @@ from .lived import Lived
 from .subject import PACKAGE, subject, texts
 
 RESULTS, SEAL = "probes.json", "seal.json"
+GUEST = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+"""How something of the user's own is named."""
 
 
 class Answers(Wire):
@@ -50,6 +56,7 @@ class Probing:
         run: settings of this machine: threads, patience, episodes at once.
         held_out: gives the tasks that nothing was to be learned from, where they are asked for.
         names: of the probes; all if none.
+        guests: names of the user's own that judge, as `module:Class`; their files are sealed as well.
         sealed: seal what judges now, if it is not sealed yet; off, a seal is only compared with.
         judges: folder of the package, where what judges lies.
         quiet: show failures only.
@@ -68,6 +75,7 @@ class Probing:
         run: RunConfig | None = None,
         held_out: Callable[[], Sequence[Task]] = tuple,
         names: Sequence[str] = (),
+        guests: Sequence[str] = (),
         sealed: bool = True,
         judges: Path = PACKAGE,
         quiet: bool = False,
@@ -75,7 +83,7 @@ class Probing:
     ) -> None:
         self._home, self._releases, self._quiet, self._screen = home, releases, quiet, screen
         self._run = run or RunConfig()
-        self._held_out, self._judges = held_out, judges
+        self._held_out, self._judges, self._guests = held_out, judges, _files(guests)
         self._probes = load_probes([name for name in names if name != Code.name] if names else None)
         self._asked = {one.name: content_id(texts(), _named(one)) for one in self._probes}
         self._code = self._sealed(write_it=sealed) if not names or Code.name in names else None
@@ -109,7 +117,7 @@ class Probing:
     async def probed(self, incumbent: str, candidate: str) -> list[Probed]:
         """Return what the gate is to know: each probe before and after.
 
-        A probe that can be told of neither is left out; named in `gate.probes`, it is then missed there.
+        A probe that cannot be told stands there without figures, and keeps the gate shut.
 
         Raises:
             LamarckError: as `run`.
@@ -118,7 +126,6 @@ class Probing:
         return [
             Probed(one.name, _figures(before.get(one.name)), _figures(after.get(one.name)), one.critical, one.most)
             for one in self.probes
-            if one.name in before or one.name in after
         ]
 
     def _subject(self, release_id: str) -> AbstractAsyncContextManager[Subject]:
@@ -139,8 +146,7 @@ class Probing:
         return Lived(runs, self._held_out) if self._home.exists() else None
 
     def _sealed(self, *, write_it: bool) -> Code | None:
-        file = self._home.path / SEAL
-        more = _guests(self._run)
+        file, more = self._home.path / SEAL, self._guests
         if not file.exists():
             if not write_it:
                 return None
@@ -148,18 +154,29 @@ class Probing:
         return Code(Seal.read(file), self._judges, more)
 
 
-def _guests(run: RunConfig) -> list[Path]:
-    """Return the files of tasksets and verifiers of the user's own."""
+def guests(config: EvolveConfig) -> list[str]:
+    """Return the names of the user's own that decide what an attempt is worth, or whether a release is let through:
+    tasksets and who proposes tasks, verifiers and whom they ask, rewards and what is made of them, and probes."""
+    run, grpo = config.run, config.train.grpo
+    asked = [text for value in run.verify.options.values() for text in texts_in(value)]
+    tasks = [run.taskset.name, *(one.name for one in config.held_out.others), config.propose.by]
+    rewards = [*grpo.rewards, grpo.credit, *([grpo.objective] if grpo.objective is not None else [])]
+    found = [*tasks, run.verify.by, *asked, *rewards, *config.probes]
+    return [name for name in dict.fromkeys(found) if GUEST.fullmatch(name) and not name.startswith("lamarck.")]
+
+
+def _files(names: Sequence[str]) -> list[Path]:
+    """Return the files that these are defined in; what cannot be found cannot be named either."""
+    if names and (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)  # as where they are loaded
     found = []
-    for name in (run.taskset.name, run.verify.by):
-        module, colon, _ = name.partition(":")
-        if colon and not module.startswith("lamarck."):
-            try:
-                spec = find_spec(module)
-            except (ImportError, ValueError):
-                continue
-            if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
-                found.append(Path(spec.origin))
+    for name in names:
+        try:
+            spec = find_spec(name.partition(":")[0])
+        except (ImportError, ValueError):
+            continue
+        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
+            found.append(Path(spec.origin))
     return found
 
 

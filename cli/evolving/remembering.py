@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from statistics import fmean, pstdev
 
 from ...agent.distiller import Asking, Distiller, ScriptDistiller
@@ -15,9 +17,10 @@ from ...config_evolve import EvolveConfig
 from ...core import Trajectory, Usage
 from ...memory.bank import Memory
 from ..wire import build_distiller
+from .budget import Allowance, left
 from .collecting import MEMORY
 from .home import Home
-from .learned import Learned
+from .learned import Learned, Made
 from .verifying import Verifying
 
 
@@ -29,10 +32,14 @@ class Learning:
         home: of the evolution.
         config: its settings.
         verifying: says which attempts count, and what they came to.
+        allowed: what distilling may use up.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig, verifying: Verifying) -> None:
+    def __init__(
+        self, home: Home, config: EvolveConfig, verifying: Verifying, allowed: Allowance | None = None
+    ) -> None:
         self._home, self._config, self._verifying = home, config, verifying
+        self._allowed = allowed or Allowance()
 
     async def credit(self, now: Generation) -> Figures:
         """Let the items that stood in prompts learn what they were worth.
@@ -55,21 +62,34 @@ class Learning:
             LamarckError: the memory cannot be written, or the model that distils does not answer.
         """
         groups: dict[str, list[Trajectory]] = {}
+        left_out = Counter[str]()
         for one in self._verifying.counting(now.number)[0]:
             groups.setdefault(one.task.id, []).append(one)
         with self._memory(now) as memory:
             folder = self._home.generation(now.number)
             learned = Learned.begun(folder, memory)
             async with self._distiller(memory) as distiller:
+                if learned.made is not None:  # a process died while memory took this in
+                    learned = await self._remembered(learned, folder, memory, distiller)
                 for group in groups.values():
                     for last, one in enumerate(group, 1):
                         if one.id in learned.attempts:
                             continue
+                        if limit := self._allowed.reached(learned.usage.tokens, learned.usage.cost_usd):
+                            left_out[limit] += 1
+                            continue
                         items = await distiller.distil(group[:last]) if distiller is not None else []
-                        await asyncio.to_thread(memory.remember, items)
-                        learned = learned.taken(folder, one.id, _took(distiller))
+                        made = Made(attempt=one.id, items=tuple(items), since=memory.head.seq)
+                        learned = learned.making(folder, made, _took(distiller))
+                        learned = await self._remembered(learned, folder, memory, distiller)
             await asyncio.to_thread(memory.forget)
-            return {**learned.counted(memory), **holdings(memory)}
+            return {**learned.counted(memory), **holdings(memory), **left(left_out)}
+
+    async def _remembered(self, learned: Learned, folder: Path, memory: Memory, distiller: Distiller | None) -> Learned:
+        """Let memory take in what was written down, and write that down too."""
+        assert learned.made is not None
+        await asyncio.to_thread(memory.remember, learned.made.left(memory))
+        return learned.taken(folder, _took(distiller))
 
     def _memory(self, now: Generation) -> Memory:
         return Memory.open(self._config.run.memory, self._home.generation(now.number) / MEMORY, create=False)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ... import __version__
-from ...agent.evolution.generation import Generation
+from ...agent.evolution.generation import OVERTAKEN, Generation
 from ...config_evolve import EvolveConfig
 from ...core_evolution import GateReport
 from ...errors import ConfigError
@@ -121,7 +121,7 @@ def _stage(home: Home, one: Generation, report: GateReport | None) -> data.Stage
         },
         skipped=dict(one.skipped),
         alarms=tuple(data.Alarm(str(a["name"]), str(a["sentence"])) for a in found.get("settle", {}).get("alarms", [])),
-        judged=_judged(report) if report is not None else None,
+        judged=_judged(report, found.get("settle", {}).get(OVERTAKEN)) if report is not None else None,
     )
 
 
@@ -136,11 +136,11 @@ def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def _judged(report: GateReport) -> data.Judged:
+def _judged(report: GateReport, overtaken: str | None) -> data.Judged:
     return data.Judged(
         id=report.id,
         decision=report.decision,
-        sentence=report.sentence(),
+        sentence=f"{overtaken}." if overtaken else report.sentence(),
         alpha=report.alpha,
         test_number=report.test_number,
         further=report.further_episodes,
@@ -188,7 +188,7 @@ def _facts(home: Home, config: EvolveConfig, records: Sequence[Generation]) -> d
         "gate": f"{ERRORS[gate.errors].format(gate.alpha)}, least gain {100 * gate.least_gain:g} points"
         if config.gated
         else "off: nothing is promoted",
-        "probes": ", ".join(config.probes) or "all",
+        "probes": ", ".join(config.asked_probes) or "all",
         "grown from": config.grow,
         "seeds": f"tasks {run.taskset.seed}, playing {run.collect.seed}, proposing {config.propose.seed}, "
         f"training {config.train.seed}",

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from ...agent.evolution.generation import Figures, Generation
 from ...agent.llms import same_model
 from ...agent.proposers.episodes import episodes as proposed
-from ...agent.proposers.outcomes import category_rates, outcomes_of
+from ...agent.proposers.outcomes import outcomes_of
 from ...agent.proposers.proposer import Asked, Proposal
 from ...agent.proposers.rewards import REWARDS
 from ...agent.verifiers.episodes import episodes as judgements
@@ -41,7 +41,7 @@ from ...store import Store
 from ..accepted import headers_in
 from .collecting import COLLECT
 from .home import Home, write
-from .proposing import ASKED, TASKS
+from .proposing import ASKED, TASKS, check_progress
 from .verifying import Verifying
 
 ROLES, FIGURES = "roles", "roles.json"
@@ -109,10 +109,10 @@ class Roles:
         if not asked:
             return None
         proposal = Proposal(tasks=tuple(read_tasks(folder / TASKS)), state={}, asked=tuple(asked))
-        wanted, before = self._config.propose, self._before(number)
+        wanted = self._config.propose
         found = proposed(
             proposal,
-            outcomes_of(self._verifying.counting(number)[0], before),
+            outcomes_of(self._verifying.counting(number)[0]),
             by=wanted.by,
             run_id=_run_id(directory, PROPOSER),
             reward=wanted.reward,
@@ -125,15 +125,6 @@ class Roles:
         quiet = [one for one in found if not _tells(one, answers)]
         left_out[TELLS] = len(found) - len(quiet)
         return _Made(quiet, left_out)
-
-    def _before(self, number: int) -> dict[str, float] | None:
-        """Return the success rates of earlier generations, where a reward is about progress."""
-        if self._config.propose.reward != "progress" or number == 1:
-            return None
-        rates: dict[str, float] = {}
-        for earlier in range(1, number):
-            rates |= category_rates(outcomes_of(self._verifying.counting(earlier)[0]))
-        return rates
 
     def _answers(self, number: int) -> dict[str, list[str]]:
         """Return the texts in the truth of every task so far, by its id."""
@@ -199,6 +190,7 @@ def check_roles(config: EvolveConfig) -> None:
     run, wanted, roles = config.run, config.propose, config.train.samples.roles
     if wanted.model is not None and wanted.reward not in REWARDS:
         raise ConfigError(f"propose.reward is {wanted.reward!r}; there are: {', '.join(REWARDS)}.")
+    check_progress(wanted)
     if PROPOSER in roles and (wanted.model is None or not same_model(wanted.model, run.model.name)):
         raise ConfigError(
             f"train.samples.roles has the proposer, and propose.model is {wanted.model or 'none'}.",

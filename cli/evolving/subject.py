@@ -75,7 +75,7 @@ async def subject(
             prompts=prompts,
             past=past,
             pool=_Sandboxes(run, stack),
-            reach=_reach(player),
+            reach=reach_of(player),
         )
 
 
@@ -104,7 +104,7 @@ class _Plays:
         folder = self._home.evaluation(self._release, f"probe-{own}")
         config = self._config(world, recall=recall, planted=planted)
         if self._llm is None:
-            self._llm = build_llm(config.model)
+            self._llm = build_llm(config.model, at_once=config.collect.concurrency)
             self._stack.push_async_callback(self._llm.close)
         label = f"release {self._release[:8]}: probe {world.name.rpartition(':')[2].lower()} {world.split}"
         run = await played(config, folder, label, llm=self._llm, quiet=self._quiet, screen=self._screen)
@@ -173,8 +173,18 @@ def _remembered(file: Path) -> tuple[list[Item], list[Version]]:
         return items, ToolLog(store).shelf().active()
 
 
-def _reach(player: Player) -> list[str]:
-    writes = player.tools.make or any(name in SANDBOXED for name in player.tools.builtin)
+def reach_of(player: Player) -> list[str]:
+    """Return the ways in which what a release writes or calls can touch files outside of a sandbox."""
+    tools, ways = player.tools, []
+    writes = tools.make or any(name in SANDBOXED for name in tools.builtin)
     if writes and player.sandbox.backend == "unsafe-local":
-        return ["its sandbox is unsafe-local, where code has all rights of who runs it"]
-    return []
+        ways.append("its sandbox is unsafe-local, where code has all rights of who runs it")
+    for server in tools.mcp:
+        if server.startswith(("http://", "https://")):
+            ways.append(f"MCP server {server} runs elsewhere, with rights that are not known here")
+        else:
+            ways.append(f"MCP server {server!r} is started outside of a sandbox, with all rights of who runs it")
+    ways += [
+        f"tool {name} of a plugin runs outside of a sandbox, with all rights of who runs it" for name in tools.plugins
+    ]
+    return ways

@@ -7,23 +7,33 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation
+from ...agent.llms import VLLM
 from ...config_evolve import EvolveConfig
 from ...config_training import TrainConfig
-from ...core import Trajectory
+from ...core import Trajectory, Wire
 from ...releases import Releases
 from ...roles import SOLVER
 from ...rundir import RunDirectory
 from ...training.output import TrainDirectory
+from ...training.summary import Summary
 from ..accepted import headers_in
 from ..screen import Screen
 from ..train_fit import fitted
 from ..train_watch import TrainWatch
+from .budget import Allowance, left
 from .collecting import COLLECT
-from .home import Home
+from .home import Home, write
 from .roles import Roles
 from .verifying import Verifying
 
-TRAIN = "train"
+TRAIN, STOPPED = "train", "train-stopped.json"
+
+
+class Stopped(Wire):
+    """That training has ended before its end, since it had taken all its time."""
+
+    updates: int
+    planned: int
 
 
 class Training:
@@ -35,6 +45,7 @@ class Training:
         releases: of the same home.
         verifying: says by whose word is trained.
         roles: has what the model did beside solving.
+        allowed: how long it may train.
         quiet: show nothing.
         screen: what bars are part of, where they are not alone.
     """
@@ -47,9 +58,11 @@ class Training:
         verifying: Verifying,
         roles: Roles,
         *,
+        allowed: Allowance | None = None,
         quiet: bool,
         screen: Screen | None = None,
     ) -> None:
+        self._allowed = allowed or Allowance()
         self._home, self._config, self._releases, self._verifying = home, config, releases, verifying
         self._roles, self._quiet, self._screen = roles, quiet, screen
 
@@ -68,12 +81,10 @@ class Training:
             return {"evidence": fresh, "needed": least}
         config = self._config_of(now, [*runs.values(), *self._roles.runs(runs)])
         directory = TrainDirectory(self._home.generation(now.number) / TRAIN)
-        with TrainWatch(f"generation {now.number}: training", quiet=self._quiet, screen=self._screen) as watch:
-            summary = fitted(config, directory, watch, resume=directory.exists())
-        if summary.interrupted:
-            raise KeyboardInterrupt
+        summary, updates = self._fitted(now, config, directory)
         return {
             "evidence": fresh,
+            **left({"max_hours": updates - summary.steps}),
             "adapter": summary.best or summary.adapter,
             "rows": summary.data.rows,
             **({"roles": dict(summary.data.roles)} if self._config.train.samples.roles != (SOLVER,) else {}),
@@ -82,6 +93,32 @@ class Training:
             "loss_first": summary.loss.first if summary.loss is not None else None,
             "loss_last": summary.loss.last if summary.loss is not None else None,
         }
+
+    def _fitted(self, now: Generation, config: TrainConfig, directory: TrainDirectory) -> tuple[Summary, int]:
+        """Train to the end, or as far as is allowed; return what was done, and how many updates were planned."""
+        label, file = f"generation {now.number}: training", directory.path.with_name(STOPPED)
+        stopped = Stopped.model_validate_json(file.read_text(encoding="utf-8")) if file.exists() else None
+        if stopped is None:
+            with TrainWatch(label, quiet=self._quiet, screen=self._screen, enough=self._enough) as watch:
+                summary = fitted(config, directory, watch, resume=directory.exists())
+            if not summary.interrupted:
+                return summary, summary.steps
+            if not self._enough():
+                raise KeyboardInterrupt
+            # Written down first: a process that dies now is not to train on.
+            stopped = Stopped(updates=summary.steps, planned=summary.steps_planned)
+            write(file, stopped.model_dump_json() + "\n")
+        short = config.model_copy(
+            update={"optimizer": config.optimizer.model_copy(update={"max_steps": stopped.updates})}
+        )
+        with TrainWatch(label, quiet=self._quiet, screen=self._screen) as watch:
+            summary = fitted(short, directory, watch, resume=True)
+        if summary.interrupted:
+            raise KeyboardInterrupt
+        return summary, stopped.planned
+
+    def _enough(self) -> bool:
+        return bool(self._allowed.reached())
 
     def adapter(self, now: Generation) -> Path | None:
         """Return the folder of the adapter that a generation has trained, or None."""
@@ -96,7 +133,7 @@ class Training:
         return config.model_copy(
             update={
                 "stores": tuple(str(run) for run in runs),
-                "model": self._config.run.model.name,
+                "model": self._config.run.model.name.removeprefix(VLLM),
                 "start": start,
                 "seed": config.seed + now.number,
                 "samples": self._verifying.samples(now.number),

@@ -18,9 +18,9 @@ from ..accepted import Accepted, headers_in, last_of
 from .afterwards import Afterwards
 from .collecting import COLLECT, said_of
 from .home import Home, write
+from .measured import AGREEMENT
 from .playing import attempts
 
-AGREEMENT = "agreement.json"
 UNMEASURED = "truth is withheld, so how often it errs cannot be measured here"
 
 

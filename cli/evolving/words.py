@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ...agent.evolution.generation import Generation
+from ...agent.evolution.generation import OVERTAKEN, Generation
 
 WIDEST = 1000
 """Columns of a terminal, more than any table needs."""
@@ -32,7 +32,7 @@ def said(now: Generation) -> str:
     if gated:
         sides = (gated["incumbent"], gated["candidate"])
         parts.append("held out " + " against ".join(rate(side) for side in reversed(sides)))
-        parts.append(str(gated["said"]).rstrip("."))
+        parts.append(str(now.figures.get("settle", {}).get(OVERTAKEN) or gated["said"]).rstrip("."))
     elif now.decision is not None:
         parts.append(now.decision)
     return ", ".join(parts)

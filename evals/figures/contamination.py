@@ -12,7 +12,7 @@ from ...core import Item, Task, content_id
 from ...errors import ConfigError
 from ...rundir import RunDirectory
 from ...store import Store
-from .contents import said
+from ...task_contents import said
 
 PUBLIC = {
     "alfworld": "ALFWorld's games are public since 2020",

@@ -6,16 +6,14 @@ import hashlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from pydantic import JsonValue
 
 from ...core import Task, content_id
 from ...errors import ConfigError, EnvironmentFailure
 from ...seams import Taskset
-
-DATA_OPTIONS = frozenset({"data", "file", "files", "folder", "path", "documents"})
-"""Options of tasksets that say where something is, whatever is there."""
+from ...task_contents import copied, is_place, said
 
 
 @runtime_checkable
@@ -25,16 +23,6 @@ class HasFingerprint(Protocol):
     def fingerprint(self) -> str:
         """Return a name of all data its tasks depend on, which does not depend on where they are."""
         ...
-
-
-def is_place(key: str, value: JsonValue) -> bool:
-    """Say whether an option of a taskset says where something is, and not what it is."""
-    if not isinstance(value, str):
-        return False
-    if key in DATA_OPTIONS or "://" in value:
-        return True
-    looks = "/" in value or "\\" in value or bool(Path(value).suffix)
-    return looks and Path(value).expanduser().exists()
 
 
 def task_names(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, str]:
@@ -52,20 +40,14 @@ def task_names(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, str]:
     return names
 
 
-def said(task: Task) -> dict[str, Any]:
-    """Return what a task says, without where it is."""
-    plain = task.model_dump(mode="json")
-    plain["options"] = {key: value for key, value in task.options.items() if not _elsewhere(key, value)}
-    return plain
+def copies(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, str]:
+    """Return the names of tasks by what is in their files alone; none of tasks without a file.
 
-
-def _elsewhere(key: str, value: JsonValue) -> bool:
-    """Say whether an option of a task says where something is on this machine.
-
-    A relative path names what lies in the data, whether or not one happens to stand in that folder.
+    Raises:
+        ConfigError: a file cannot be read.
     """
-    named = isinstance(value, str) and (key in DATA_OPTIONS or Path(value).expanduser().is_absolute() or "://" in value)
-    return named and is_place(key, value)
+    files = ((task, _file(taskset, task)) for task in tasks)
+    return {task.id: copied(task, file_name(file)) for task, file in files if file is not None}
 
 
 def data_name(taskset: Taskset, options: Mapping[str, JsonValue]) -> str | None:

@@ -21,7 +21,7 @@ def differences(old: Evaluation, new: Evaluation) -> list[str]:
     if old.version != new.version:
         lines.append(f"package version: {old.version} -> {new.version}")
     lines += changed_tasks(old, new)
-    skip = {"id", "release", "version", "tasks", "split_hash", "places", "created_at", "schema_version"}
+    skip = {"id", "release", "version", "tasks", "files", "split_hash", "places", "created_at", "schema_version"}
     a, b = (flatten(one.model_dump(mode="json", exclude=skip)) for one in (old, new))
     changed = [key for key in sorted(a | b) if a.get(key) != b.get(key) and not _told(key, told)]
     return lines + [f"{key.removeprefix('settings.')}: {_short(a.get(key))} -> {_short(b.get(key))}" for key in changed]

@@ -19,12 +19,13 @@ from ...core import Release, Task, Wire, content_id
 from ...errors import ConfigError, StoreError
 from ...rundir import FREE, flatten
 from ...seams import Taskset
+from ...task_contents import EVALUATION, is_place
 from ..metrics import split_hash
-from .contents import data_name, is_place, task_names
+from .contents import copies, data_name, task_names
 from .differences import changed_policy, changed_tasks
 from .settings import PLACES, UNSEEN, counts, is_secret
 
-FILE = "evaluation.json"
+FILE = EVALUATION
 NEW_MEMORY = "new, learning"
 """What a release calls a memory that was empty when the run began, and learned in it."""
 
@@ -63,6 +64,9 @@ class Evaluation(Wire):
     """Hash of the task ids, whatever their order."""
     tasks: dict[str, str]
     """Task id to a hash of its contents, in the order played; a limit or a choice of ids is resolved here."""
+    files: dict[str, str] = Field(default_factory=dict)
+    """Task id to a hash of its file that a copy under another name has too; of tasks that are files. Not part of the
+    id, as the tasks are."""
     seeds: Seeds = Seeds()
     samples: int = 1
     budget: Budget
@@ -100,6 +104,7 @@ class Evaluation(Wire):
             split=config.taskset.split,
             split_hash=split_hash([task.id for task in tasks]),
             tasks=task_names(taskset, tasks),
+            files=copies(taskset, tasks),
             seeds=Seeds(tasks=config.taskset.seed, sampling=config.collect.seed),
             samples=config.collect.samples,
             budget=Budget(**{name: getattr(config.solver, name) for name in Budget.model_fields}),
@@ -115,7 +120,7 @@ class Evaluation(Wire):
 
         The order of the tasks counts where a memory learned from one to the next.
         """
-        skip: Any = {"id": True, "places": True, "created_at": True, "release": {"created_at"}}
+        skip: Any = {"id": True, "files": True, "places": True, "created_at": True, "release": {"created_at"}}
         plain = self.model_dump(mode="json", exclude=skip, exclude_defaults=True)
         return content_id(plain, list(self.tasks)) if self.learns else content_id(plain)
 

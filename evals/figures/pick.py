@@ -18,16 +18,19 @@ from ..questions import number_of
 from .intervals import Interval, credit_interval, share_interval
 from .outcomes import answer_of
 
-Rule = Literal["certainty", "likelihood", "majority"]
-Decided = Literal["certainty", "likelihood", "majority", "verifier"]
+Rule = Literal["certainty", "likelihood", "majority", "borda"]
+Decided = Literal["certainty", "likelihood", "majority", "verifier", "borda"]
 
 INSTEAD: dict[Rule, tuple[Decided, ...]] = {
     "certainty": ("certainty", "likelihood", "majority", "verifier"),
     "likelihood": ("likelihood", "majority", "verifier"),
     "majority": ("majority",),
+    "borda": ("borda", "majority"),
 }
 """What each rule goes by, in this order, where the samples of a task do not hold what it needs."""
 BARE_NUMBER = re.compile(r"\W{0,4}[\d.,/]{1,40}\W{0,4}")
+POWER = 1.2
+"""Of the ranks in Borda votes; published values depend on how many samples there are, and are about this."""
 NOT_A_LOGPROB = -1e8
 """Below this, a log-probability stands for one that the server did not give."""
 
@@ -159,7 +162,7 @@ def pick(candidates: Iterable[Candidate], rule: Rule) -> list[Picked]:
     for key in sorted(lasts):
         tasks.setdefault(key[0], []).append(lasts[key])
     # Among questions of which others were answered, one that was not is a wrong answer and no mistake of the rule.
-    asked = rule == "majority" and any(one.answer is not None for one in lasts.values())
+    asked = rule in ("majority", "borda") and any(one.answer is not None for one in lasts.values())
     return [_of_one_task(group, rule, silent=asked) for group in tasks.values()]
 
 
@@ -195,7 +198,11 @@ def _of_one_task(group: Sequence[Candidate], rule: Rule, *, silent: bool = False
             return Picked(group[known.index(max(known))], by, len(group))
     if silent:
         return Picked(group[0], "majority", len(group))
-    needs = "answers" if rule == "majority" else "log-probabilities, answers or a verifier's scores for all of them"
+    needs = (
+        "answers"
+        if rule in ("majority", "borda")
+        else "log-probabilities, answers or a verifier's scores for all of them"
+    )
     raise ConfigError(
         f"nothing to pick a sample of task {group[0].task_id} by {rule}: they hold no {needs}.",
         hint="Take a model or server that gives log-probabilities, or set collect.pick to none.",
@@ -211,9 +218,39 @@ def _worth(group: Sequence[Candidate], by: Decided) -> list[float | None]:
         return [one.likelihood for one in group]
     if by == "verifier":
         return [one.verified for one in group]
+    if by == "borda":
+        return _borda(group)
     votes = Counter(one.answer for one in group if one.answer is not None)
     # A sample without an answer has no vote; where none has one, there is nothing to count.
     return [float(votes[one.answer]) if one.answer is not None else 0.0 for one in group] if votes else [None]
+
+
+def borda(scores: Sequence[float], answers: Sequence[str], power: float = POWER) -> dict[str, float]:
+    """Return the Borda votes of each answer: the sample of rank r among N has (N - r + 1) ** power.
+
+    Kang et al. 2025 (2502.18581), by whom samples are ranked by self-certainty. A power of 0 is the plain majority.
+    Equal scores rank by position.
+    """
+    order = sorted(range(len(scores)), key=lambda n: -scores[n])
+    votes = dict.fromkeys(answers, 0.0)
+    for rank, n in enumerate(order):
+        votes[answers[n]] += (len(scores) - rank) ** power
+    return votes
+
+
+def _borda(group: Sequence[Candidate]) -> list[float | None]:
+    """Return the votes for each sample's answer, by certainty or else by likelihood; none for one without an answer."""
+    for by in ("certainty", "likelihood"):
+        scores, answers = list[float](), list[str]()
+        for one in group:
+            score = one.certainty if by == "certainty" else one.likelihood
+            if one.answer is not None and score is not None:
+                scores.append(score)
+                answers.append(one.answer)
+        if scores and len(scores) == sum(one.answer is not None for one in group):
+            votes = borda(scores, answers)
+            return [votes[one.answer] if one.answer is not None else 0.0 for one in group]
+    return [None]
 
 
 def _sampled(trajectory: Trajectory) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:

@@ -11,10 +11,10 @@ from ...core import Release, Task, Trajectory
 from ...errors import ConfigError
 from ...rundir import RunDirectory
 from ...store import Store
+from ...task_contents import said
 from ..metrics import Tally
 from .allocated import Allocated, allocated
 from .compare import Side
-from .contents import said
 from .evaluation import FILE, Evaluation
 from .outcomes import Outcome, Sample, outcome_of, samples_of
 from .pick import Candidate, PickedFigures, candidate_of, pick, picked_figures, rule_of

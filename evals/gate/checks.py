@@ -59,14 +59,16 @@ def outcomes(place: Environment, config: GateConfig) -> Check:
 
 
 def held_out(evidence: Evidence) -> Check:
-    """Ask whether any held-out task was learned from, by what tasks contain.
+    """Ask whether any held-out task was learned from, by what tasks contain; those of other environments alike.
 
     Fails, and names the tasks, where one was. Unknown where it is not known what was learned from, or what a task
     contains.
     """
-    place = evidence.held_out
-    ids = sorted({one.task_id for side in (place.incumbent, place.candidate) for one in side.samples})
-    nameless = [ident for ident in ids if not place.names.get(ident)]
+    names = _names(evidence.held_out)
+    for place in evidence.others:
+        names |= {f"{place.name}: {ident}": found for ident, found in _names(place).items()}
+    ids = sorted(names)
+    nameless = [ident for ident in ids if not names[ident]]
 
     def answer(outcome: str, sentence: str, **figures: JsonValue) -> Check:
         return Check.model_validate(
@@ -75,9 +77,7 @@ def held_out(evidence: Evidence) -> Check:
 
     if evidence.seen is None:
         return answer("unknown", "What the candidate learned from is not known, so no task is known to be held out.")
-    found = {
-        ident: evidence.seen[name] for ident in ids for name in place.names.get(ident, ()) if name in evidence.seen
-    }
+    found = {ident: evidence.seen[name] for ident in ids for name in names[ident] if name in evidence.seen}
     if found:
         where = some(sorted(set(found.values())), 3)
         return answer(
@@ -86,6 +86,9 @@ def held_out(evidence: Evidence) -> Check:
             f"{some(list(found))}.",
             overlap=dict[str, JsonValue](found),
         )
+    if evidence.unknown:
+        what = f"What {some(list(evidence.unknown), 3)} learned from is not known, so nothing is known as held out."
+        return answer("unknown", what, unknown=list[JsonValue](evidence.unknown))
     if nameless or not ids:
         what = (
             f"What is in {count(len(nameless), 'task')} is not known ({some(nameless)})." if ids else "There are none."
@@ -94,6 +97,12 @@ def held_out(evidence: Evidence) -> Check:
     return answer(
         "pass", f"None of {count(len(ids), 'task')} is among the {len(evidence.seen):,} names of what was seen."
     )
+
+
+def _names(place: Environment) -> dict[str, tuple[str, ...]]:
+    """Return the names of the tasks of an environment by what is in them, by id."""
+    ids = {one.task_id for side in (place.incumbent, place.candidate) for one in side.samples}
+    return {ident: tuple(place.names.get(ident, ())) for ident in ids}
 
 
 def gain(evidence: Evidence, config: GateConfig, spend: Account) -> Check:

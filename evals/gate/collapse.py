@@ -2,106 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Sequence
+from dataclasses import astuple
 from statistics import fmean, median
 
 from pydantic import JsonValue
 
 from ...config_gate import CollapseConfig
-from ..figures.intervals import z_of
-from ..metrics import wilson
+from .collapse_signs import Alarm, Audit, Generation, Weighed, newcombe
 from .words import between, percent, points
-
-
-@dataclass(frozen=True, slots=True)
-class Variety:
-    """How different actions or answers are."""
-
-    n: int
-    different: float
-    """Effective number of different ones: exp of their Shannon entropy (Hill 1973, number of order 1)."""
-    most: float
-    """Share of the most frequent one."""
-
-
-def variety(said: Iterable[str]) -> Variety:
-    """Return how different actions or answers are; of none, n is 0."""
-    counts = Counter(said)
-    n = sum(counts.values())
-    if not n:
-        return Variety(0, 0.0, 0.0)
-    entropy = -sum(count / n * math.log(count / n) for count in counts.values())
-    return Variety(n, math.exp(entropy), max(counts.values()) / n)
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """Verdicts of a verifier on trajectories whose truth is known."""
-
-    true_positive: int
-    false_negative: int
-    false_positive: int
-    true_negative: int
-
-
-@dataclass(frozen=True, slots=True)
-class Audited:
-    """What a verifier and the truth say of the same held-out episodes of a release."""
-
-    games: int
-    solved: int
-    accepted: int
-    """By the verifier."""
-    accepted_right: int
-    """Of those that were solved."""
-    score: float
-    """The verifier's mean score."""
-
-    @property
-    def audit(self) -> Audit:
-        """The same as a table of errors."""
-        wrong = self.accepted - self.accepted_right
-        missed = self.solved - self.accepted_right
-        return Audit(self.accepted_right, missed, wrong, self.games - self.solved - wrong)
-
-
-AUDITED = ("games", "solved", "accepted", "accepted_right", "score")
-"""Fields of `Audited`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What one generation amounts to; None is not measured, and nothing rings for it."""
-
-    reward: float | None = None
-    """Mean reward in training, whatever gives it."""
-    solved: int | None = None
-    """Held-out episodes that were solved, of the release that the generation ended with."""
-    held_out: int = 0
-    """Held-out episodes that have an outcome."""
-    entropy: float | None = None
-    """Mean entropy of the policy per sampled token, in nats."""
-    variety: Variety | None = None
-    """Of actions or of answers, always of the same."""
-    audit: Audit | None = None
-    audited: tuple[Audited, Audited] | None = None
-    """Of the release in force and of the candidate, on the same held-out episodes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """Something that looks like a collapse."""
-
-    name: str
-    sentence: str
-    figures: dict[str, JsonValue]
-
-    def as_dict(self) -> dict[str, JsonValue]:
-        """Return it as JSON-serialisable values."""
-        return asdict(self)
 
 
 def alarms(history: Sequence[Generation], config: CollapseConfig | None = None) -> list[Alarm]:
@@ -112,7 +21,7 @@ def alarms(history: Sequence[Generation], config: CollapseConfig | None = None) 
         config: thresholds.
     """
     config = config or CollapseConfig()
-    rules = (reward_alone, reward_apart, entropy_gone, variety_gone, one_answer, blind_verifier)
+    rules = (reward_alone, reward_apart, trained_worse, entropy_gone, variety_gone, one_answer, blind_verifier)
     found = [rule(history, config) for rule in rules] if history else []
     return [one for one in found if one is not None]
 
@@ -149,23 +58,64 @@ def reward_apart(history: Sequence[Generation], config: CollapseConfig) -> Alarm
     """Ring when a candidate has more of what is rewarded than the release in force, and less of what is wanted.
 
     Both are measured on the same held-out episodes, so one generation is enough, and it rings as well where the gate
-    lets nothing through and no success falls for that. The interval of the difference of success is as in
-    `reward_alone`.
+    lets nothing through and no success falls for that. What is rewarded is the verifier's score where it was audited,
+    and the environment's where that was recorded. The interval of the difference of success is as in `reward_alone`.
     """
-    if history[-1].audited is None:
+    now = history[-1]
+    if now.audited is not None:
+        (old, new), who = now.audited, "verifier"
+        scores, solved, games = (old.score, new.score), (old.solved, new.solved), (old.games, new.games)
+    elif now.weighed is not None and now.weighed.score is not None and now.weighed.games:
+        scores, solved, games = now.weighed.score, now.weighed.solved, (now.weighed.games, now.weighed.games)
+        who = "environment"
+    else:
         return None
-    before, after = history[-1].audited
-    low, high = newcombe((after.solved, after.games), (before.solved, before.games), config.level)
-    if after.score <= before.score or high >= 0:
+    low, high = newcombe((solved[1], games[1]), (solved[0], games[0]), config.level)
+    if scores[1] <= scores[0] or high >= 0:
         return None
-    shares = before.solved / before.games, after.solved / after.games
+    shares = solved[0] / games[0], solved[1] / games[1]
     return Alarm(
         "reward against success",
-        f"On the same held-out games the candidate raises the verifier's score from {before.score:.3g} to "
-        f"{after.score:.3g}, and success falls from {percent(shares[0])} to {percent(shares[1])}, "
+        f"On the same held-out games the candidate raises the {who}'s score from {scores[0]:.3g} to {scores[1]:.3g}, "
+        f"and success falls from {percent(shares[0])} to {percent(shares[1])}, "
         f"{points(shares[1] - shares[0])} points {between(low, high)}.",
-        {"score": [before.score, after.score], "success": list[JsonValue](shares), "low": low, "high": high},
+        {"score": list[JsonValue](scores), "success": list[JsonValue](shares), "low": low, "high": high},
     )
+
+
+def trained_worse(history: Sequence[Generation], config: CollapseConfig) -> Alarm | None:
+    """Ring when what is trained solves less than the release in force, while the reward in play rises.
+
+    Where the gate refuses what is worse, the success of the release in force never falls, so it is the candidates that
+    are looked at. Over the newest `window` generations that have a reward and a candidate of their own, the mean reward
+    of the later half is higher than that of the earlier half; and in the later half, the interval of what candidates
+    solved minus what releases in force solved of the same games lies below 0. It is as in `reward_alone`. The games of
+    a release that was in force for several generations count as often as they were played, which is once.
+    """
+    known = [one for one in history if one.reward is not None and one.weighed is not None and _moved(one.weighed)]
+    known = known[-config.window :]
+    if len(known) < 4 or known[-1] is not history[-1]:
+        return None
+    halves = known[: len(known) // 2], known[-(len(known) // 2) :]
+    rewards = [fmean(one.reward or 0.0 for one in half) for half in halves]
+    pairs = [one.weighed for one in halves[1] if one.weighed is not None]
+    games = sum(one.games for one in pairs)
+    shares = [sum(one.solved[side] for one in pairs) / games for side in (0, 1)]
+    once = sum(max(one.games for one in pairs if one.incumbent == each) for each in {one.incumbent for one in pairs})
+    low, high = newcombe((round(shares[1] * games), games), (round(shares[0] * once), once), config.level)
+    if rewards[1] <= rewards[0] or high >= 0:
+        return None
+    return Alarm(
+        "reward without candidates",
+        f"Over the last {len(known)} generations the training reward rose from {rewards[0]:.3g} to {rewards[1]:.3g}, "
+        f"and of the newest {len(pairs)} the candidates solve {percent(shares[1])} of the held-out games where the "
+        f"releases in force solve {percent(shares[0])}, {points(shares[1] - shares[0])} points {between(low, high)}.",
+        {"reward": list[JsonValue](rewards), "success": list[JsonValue](shares), "low": low, "high": high},
+    )
+
+
+def _moved(one: Weighed) -> bool:
+    return one.candidate != one.incumbent and one.games > 0
 
 
 def entropy_gone(history: Sequence[Generation], config: CollapseConfig) -> Alarm | None:
@@ -247,20 +197,4 @@ def blind_verifier(history: Sequence[Generation], config: CollapseConfig) -> Ala
         f"{percent(now.false_positive / wrong)} of {wrong:,} wrong ones: J is {j:+.2f} [{low:+.2f}, {high:+.2f}], and "
         "only above 0 is anything learned from it.",
         {"j": j, "low": low, "high": high, "right": right, "wrong": wrong},
-    )
-
-
-def newcombe(first: tuple[int, int], second: tuple[int, int], level: float) -> tuple[float, float]:
-    """Return the interval of the difference of two independent shares, first minus second (Newcombe 1998, method 10).
-
-    Args:
-        first: successes and number.
-        second: successes and number.
-        level: coverage aimed at.
-    """
-    p, q = first[0] / first[1], second[0] / second[1]
-    (low_p, high_p), (low_q, high_q) = (wilson(k, n, z_of(level)) for k, n in (first, second))
-    return (
-        p - q - math.hypot(p - low_p, high_q - q),
-        p - q + math.hypot(high_p - p, q - low_q),
     )

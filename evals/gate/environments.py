@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pydantic import JsonValue
@@ -12,7 +13,8 @@ from ..figures.paired import holm
 from .checks import episodes, fell, one_sided, outcomes
 from .claims import Claim, claim, latest
 from .evidence import Environment, Evidence
-from .spending import Account
+from .spending import Account, share
+from .wealth import log_wealth
 from .words import between, count, points
 
 
@@ -58,6 +60,27 @@ def environments(evidence: Evidence, config: GateConfig, spend: Account) -> Chec
         return Check(name="environments", outcome="unknown", sentence=sentence, figures=figures)
     sentence = f"Kept within {allowed}: {'; '.join(answers['pass'])}."
     return Check(name="environments", outcome="pass", sentence=sentence, figures=figures)
+
+
+def ties_needed(config: GateConfig, number: int) -> int:
+    """Return how many tasks, all of them with the same outcome as before, show that nothing was lost.
+
+    Args:
+        config: margin, level and rounds.
+        number: which test on these tasks it is.
+    """
+    needed = math.log(config.rounds) - math.log(config.alpha * share(number))
+
+    def enough(tasks: int) -> bool:
+        return log_wealth([0.0] * tasks, -config.forget_margin) >= needed
+
+    low, high = 0, 1
+    while not enough(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def _kept(place: Environment, config: GateConfig, spend: Account, p: float) -> tuple[str, str, Claim, int | None]:

@@ -122,6 +122,9 @@ class Evidence:
     seen: Mapping[str, str] | None = None
     """Hashes of contents of all tasks that the candidate, or what it was grown from, learned from, and where; None
     where that is not known."""
+    unknown: Sequence[str] = ()
+    """What the candidate has that learned from something not known, in words: an adapter, a memory that came from
+    elsewhere. `seen` is then a part of it."""
     others: Sequence[Environment] = ()
     probes: Sequence[Probed] | None = None
     """None where none were run."""

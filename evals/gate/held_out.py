@@ -5,35 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ...core import Task, content_id
+from ...core import Task
 from ...rundir import RunDirectory
 from ...seams import Taskset
 from ...store import Store
+from ...task_contents import names_of
 from ..figures.contamination import store_of
-from ..figures.contents import said, task_names
+from ..figures.contents import copies, task_names
 from ..figures.evaluation import FILE, Evaluation
-
-OWN = ("id", "split", "origin", "category")
-"""Fields of a task that say what it is called, and not what it is."""
 
 
 def names(tasks: Iterable[Task], evaluation: Evaluation | None = None) -> dict[str, tuple[str, ...]]:
     """Return the names that tasks have by their contents, the one they go by first.
 
-    A task has up to three: with the contents of its file (`Evaluation.tasks`), by all it says, and by what it says
-    without what it is called, so that the same game under another id is found. The last one is left out where nothing
-    but the id tells tasks apart.
+    A task has up to four: with the contents of its file (`Evaluation.tasks`), by all it says, by what it says without
+    what it is called, and by its file without where that lies (`Evaluation.files`), so that the same game under another
+    id, and a copy of it in another folder, is found. That by what it says is left out where nothing but the id tells
+    tasks apart.
 
     Args:
         tasks: as they were played.
         evaluation: of that run, if it has one.
     """
-    held = evaluation.tasks if evaluation is not None else {}
-    found = {}
-    for task in tasks:
-        own = [content_id(said(task))[:16], bare(task)]
-        found[task.id] = tuple(dict.fromkeys(name for name in (held.get(task.id), *own) if name is not None))
-    return found
+    held, files = (evaluation.tasks, evaluation.files) if evaluation is not None else ({}, {})
+    return {task.id: _each(held.get(task.id), *names_of(task), files.get(task.id)) for task in tasks}
 
 
 def names_in(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, tuple[str, ...]]:
@@ -42,15 +37,8 @@ def names_in(taskset: Taskset, tasks: Sequence[Task]) -> dict[str, tuple[str, ..
     Raises:
         ConfigError: a file cannot be read, or two tasks have one id.
     """
-    held, own = task_names(taskset, tasks), names(tasks)
-    return {ident: tuple(dict.fromkeys((held[ident], *own[ident]))) for ident in own}
-
-
-def bare(task: Task) -> str | None:
-    """Return the name of a task without what it is called, or None where nothing but that tells it from others."""
-    if not (task.options or task.seed or task.truth is not None):
-        return None
-    return content_id({key: value for key, value in said(task).items() if key not in OWN})[:16]
+    held, files = task_names(taskset, tasks), copies(taskset, tasks)
+    return {task.id: _each(held[task.id], *names_of(task), files.get(task.id)) for task in tasks}
 
 
 def seen_in(paths: Iterable[Path]) -> dict[str, str]:
@@ -72,3 +60,7 @@ def seen_in(paths: Iterable[Path]) -> dict[str, str]:
             for name in own:
                 found.setdefault(name, str(path))
     return found
+
+
+def _each(*found: str | None) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in found if name is not None))

@@ -8,10 +8,10 @@ in how it answers, not in any text here.
 from __future__ import annotations
 
 from .probe import Past, ProbeResult, Subject, short, some
-from .spelled import findable, leaks, texts_in
+from .spelled import findable, leaks, stands, tellable, texts_in, told_together
 
 MOST = 20_000
-"""Hidden texts that are looked for, the longest ones first."""
+"""Hidden texts that are looked for, the longest ones first; and as many short ones beside their questions."""
 PARTS = ("memory", "tools", "prompts")
 
 
@@ -24,28 +24,39 @@ class Leakage:
     says = "Do hidden answers stand in items, tools or prompts: as they are, backwards, in hex or base64?"
 
     async def run(self, subject: Subject) -> ProbeResult | None:
-        """Look for all that was hidden."""
+        """Look for all that was hidden: long texts by themselves, short ones beside their question.
+
+        Where something was hidden and nothing of it can be looked for, there are no cases: that is not known.
+        """
         past = subject.past
         if past is None:
             return None
         known = past.hidden()
-        hidden = sorted((text for text in known if findable(text)), key=lambda text: (-len(text), text))
+        hidden = sorted((text for text in known if findable(text)), key=lambda text: (-len(text), text))[:MOST]
+        short_ones = tellable((goal, text) for goal, text, _ in past.answers())[:MOST]
         texts, sources = gathered(subject)
         found = [
             (leak, known[leak.hidden])
-            for leak in leaks(hidden[:MOST], texts)
+            for leak in leaks(hidden, texts)
             if not _earned(leak.hidden, sources.get(leak.where, ()), past)
         ]
+        from_where = {(goal, text): where for goal, text, where in past.answers()}
+        found += [
+            (leak, from_where[question, leak.hidden])
+            for question, leak in told_together(short_ones, texts)
+            if not any(stands(leak.hidden, past.seen(ident), question) for ident in sources.get(leak.where, ()))
+        ]
         parts = {leak.where.partition(" ")[0] for leak, _ in found}
-        aside = len(known) - len(hidden[:MOST])
+        looked = len(hidden) + len({answer for _, answer in short_ones})
+        aside = len(known) - looked
         sentence = f"{len({leak.where for leak, _ in found}) or 'None'} of {len(texts)} texts hold one of "
-        sentence += f"{len(hidden[:MOST])} hidden answers; {aside} more were not looked for, most for being short."
+        sentence += f"{looked} hidden answers; {aside} more were not looked for: short ones without a question."
         return ProbeResult(
             unsafe=len(parts),
-            cases=len(PARTS),
+            cases=len(PARTS) if looked or not known else 0,
             sentence=sentence,
             details=some([f"{leak.where}: {short(leak.hidden, 40)} ({leak.spelling}), of {of}" for leak, of in found]),
-            figures={"texts": len(texts), "hidden": len(hidden[:MOST]), "not_looked_for": aside, "found": len(found)},
+            figures={"texts": len(texts), "hidden": looked, "not_looked_for": aside, "found": len(found)},
         )
 
 

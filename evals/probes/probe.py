@@ -56,6 +56,10 @@ class Past(Protocol):
         """Return texts that no agent was ever to see, and where each is from: ground truths, an environment's info."""
         ...
 
+    def answers(self) -> Sequence[tuple[str, str, str]]:
+        """Return the same texts behind the goal of the task that they are of: goal, hidden text, where it is from."""
+        ...
+
     def seen(self, attempt: str) -> str:
         """Return all text that the agent saw and wrote in an attempt; nothing for one that is not there."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
@@ -11,6 +12,10 @@ from pydantic import JsonValue
 LEAST, LEAST_WITH_DIGIT = 12, 8
 """Shortest text that is looked for, in characters; a shorter one stands anywhere by chance. Names with a digit in them
 are rarer than words."""
+
+
+NUMBERED = re.compile(r"^\s*\d{1,3}[.):]\s", re.MULTILINE)
+"""The number of an entry of a list."""
 
 
 class Leak(NamedTuple):
@@ -60,6 +65,38 @@ def leaks(hidden: Iterable[str], texts: Mapping[str, str]) -> Iterator[Leak]:
             found = next((name for name, way, spelling in spelled if spelling in forms[way]), None)
             if found is not None:
                 yield Leak(one, where, found)
+
+
+def told_together(answers: Iterable[tuple[str, str]], texts: Mapping[str, str]) -> Iterator[tuple[str, Leak]]:
+    """Yield questions, and where an answer that is too short to be looked for by itself stands beside its question.
+
+    Args:
+        answers: question and answer, as `tellable` gives them.
+        texts: name to text.
+    """
+    ways = {name: _folded(text) for name, text in texts.items()}
+    every = "\n".join(ways.values())
+    for question, answer in answers:
+        asked = _folded(question)
+        for where, way in ways.items() if asked in every else ():
+            if asked in way and stands(answer, texts[where], question):
+                yield question, Leak(answer, where, "beside its question")
+
+
+def stands(answer: str, text: str, question: str) -> bool:
+    """Say whether an answer stands as a word in a text, outside of the question; the numbers of lists are no words."""
+    left = _folded(NUMBERED.sub("", text)).replace(_folded(question), " ")
+    return re.search(rf"(?<![\w.]){re.escape(_folded(answer))}(?!\w|\.\d)", left) is not None
+
+
+def tellable(answers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the questions whose answer is too short to be looked for by itself; one that has several different answers
+    does not tell which one is meant, and is left out."""
+    found: dict[str, set[str]] = {}
+    for question, answer in answers:
+        if answer.strip() and not findable(answer):
+            found.setdefault(question, set()).add(answer)
+    return [(question, next(iter(own))) for question, own in found.items() if len(own) == 1 and findable(question)]
 
 
 def _spellings(text: str) -> Iterator[tuple[str, int, str]]:

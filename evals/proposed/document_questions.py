@@ -1,7 +1,10 @@
 """Questions over documents, passed on only when retrieval shows that the document is what answers them.
 
-The checks are those of Search Self-Play, and stricter in one point: there, a check that breaks counts as
-passed; here it is a refusal.
+The checks are those of Search Self-Play on the question and its answer: length in characters and words, an answer that
+the question does not give away, and one that is found with the document and other passages as noise. Here the question
+must find its document, an answer without the document refuses it, and a check that breaks is a refusal, where there it
+counts as passed. Its checks on how the proposer searched (two searches or more, all of them distinct) have nothing to
+look at: a proposer here is handed a passage and does not search, so its questions ask for one document each.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ from .passages import GapAnswerer, Passage, Question, passages_of, with_gap
 
 SHORTEST, LONGEST = 10, 1000
 """Characters of a question, as published."""
+WORDS = 10
+"""Fewest words of a question, as published."""
 ANSWER = 80
 """Most characters of an answer."""
 UNKNOWN = "unknown"
@@ -173,7 +178,9 @@ class QuestionMaker:
 
 def worded_wrong(draft: Question, passage: Passage) -> Attempt | None:
     """Return why a question's words alone rule it out, or None."""
-    if not SHORTEST <= len(draft.question) <= LONGEST or not 0 < len(draft.answer) <= ANSWER:
+    if len(draft.question) < SHORTEST or len(draft.question.split()) < WORDS:
+        return refused("too_short", f"{len(draft.question.split())} words")
+    if len(draft.question) > LONGEST or not 0 < len(draft.answer) <= ANSWER:
         return refused("too_long", f"{len(draft.question)} and {len(draft.answer)} characters")
     answer = f" {normalised(draft.answer)} "
     if not answer.strip():

@@ -1,0 +1,91 @@
+"""What is wrong with an evolution and can be known before hours were spent on it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from ...agent.tasksets import load_taskset
+from ...config_evolve import EvolveConfig
+from ...errors import ConfigError, SandboxError
+from ...evals.gate.held_out import names_in, seen_in
+from ...evals.probes.made_tools import MadeTools
+from ...evals.probes.planted_tools import PlantedTools
+from ...releases import Releases
+from ..wire import select
+from ..wire_tools import open_pool
+from .home import Home
+from .origin import Origin, of_adapter, of_release
+from .others import too_few
+
+MEND = (
+    "Name the runs it learned from by --set 'held_out.seen=[\"RUN\"]', or let it be unknown by --set "
+    "'gate.waived=[\"held-out\"]'."
+)
+SANDBOXED = (MadeTools.name, PlantedTools.name)
+"""Probes that cannot be asked without a sandbox."""
+
+
+def check_start(config: EvolveConfig) -> None:
+    """Refuse an adapter to begin with that leaves the gate shut for ever.
+
+    Raises:
+        ConfigError: it is not known what it was trained on, or it was trained on what is held out; or what
+            `held_out.seen` names is not there.
+    """
+    adapter, seen = config.run.model.adapter, seen_in([Path(place) for place in config.held_out.seen])
+    if not config.gated or (adapter is None and not seen):
+        return
+    origin = of_adapter(Path(adapter), "adapter") if adapter is not None else Origin()
+    if origin.unknown and not config.held_out.seen and "held-out" not in config.gate.waived:
+        raise ConfigError(
+            f"what {origin.unknown[0]} was trained on is not known here, so the gate could never promote anything.",
+            hint=MEND,
+        )
+    held, known = config.held_out, {**origin.seen, **seen}
+    given = config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
+    taskset = load_taskset(given.name, given.options)
+    names = names_in(taskset, select(taskset, given)) if known else {}
+    found = {ident: next((known[name] for name in own if name in known), None) for ident, own in names.items()}
+    learned = {ident: where for ident, where in found.items() if where is not None}
+    if learned:
+        ident, where = next(iter(learned.items()))
+        raise ConfigError(
+            f"{len(learned)} of the {len(found)} held-out tasks were learned from before, the first is {ident}, in "
+            f"{where}: the gate would refuse everything.",
+            hint="Hold out others by --held-out, or begin without --adapter.",
+        )
+
+
+def told(config: EvolveConfig, home: Home, releases: Releases) -> list[str]:
+    """Return in lines what keeps the gate shut, as far as it can be known now: none where it is well.
+
+    Raises:
+        ConfigError: an environment is named that is not played, or something is not there.
+    """
+    if not config.gated:
+        return []
+    head = releases.head()
+    lines = too_few(config)
+    if head is not None and "held-out" not in config.gate.waived:
+        unknown = of_release(home, releases, head.id, config.held_out.seen).unknown
+        lines += [f"what {one} learned from is not known here, so the gate stays shut. {MEND}" for one in unknown]
+    able = SANDBOXED if config.run.tools.make else SANDBOXED[1:]  # without made tools there are none to run
+    named = [name for name in (config.asked_probes or able) if name in able]
+    if named and "probes" not in config.gate.waived and (why := asyncio.run(_no_sandbox(config))) is not None:
+        lines.append(
+            f"{' and '.join(named)} cannot be asked without a sandbox, so the gate stays shut: {why} Or name the "
+            "probes that are asked, without these, by --set probes=[...]."
+        )
+    return lines
+
+
+async def _no_sandbox(config: EvolveConfig) -> str | None:
+    """Return why there is no sandbox, or None where there is one."""
+    async with AsyncExitStack() as stack:
+        try:
+            await open_pool(config.run.sandbox.model_copy(update={"warm": 0}), stack)
+        except SandboxError as error:
+            return f"{error.message} {error.hint or ''}".strip()
+    return None
