@@ -10,6 +10,7 @@ from lamarck.cli import app
 from lamarck.cli.evolving.again import weigh_again
 from lamarck.cli.evolving.gating import Gating
 from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.sides import Sides
 from lamarck.cli.wire_release import draft_of
 from lamarck.config_evolve import EvolveConfig
 from lamarck.errors import ConfigError
@@ -117,7 +118,7 @@ def test_the_rest_of_a_chunk_is_not_looked_at_where_it_is_not_asked_for(home):
         held = config.run.taskset.model_copy(update={"split": "all", "limit": 3})
         gating = Gating(home, config, releases, quiet=True)
         tasks = gating._looks((before, "of no test"), [])[-1]
-        side = asyncio.run(gating.side(better, "candidate", "held-out", held, tasks))
+        side = asyncio.run(Sides(home, config, quiet=True).side(better, "candidate", "held-out", held, tasks))
     assert len(tasks) == len(side.samples) == side.infrastructure.planned == 3
 
 

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from statistics import fmean
 
 from pydantic import ValidationError
 
 from ...agent.evolution.generation import OVERTAKEN, Figures, Generation, Ruling
 from ...agent.tasksets import load_taskset
-from ...agent.verifiers.blinded import blind_task
 from ...config import TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...core import Task
 from ...core_evolution import GateReport
 from ...errors import ConfigError, LamarckError
 from ...evals.figures.compare import Side
-from ...evals.figures.outcomes import Sample
-from ...evals.figures.played import Played
-from ...evals.figures.summary import infrastructure
 from ...evals.gate.decide import decide
-from ...evals.gate.evidence import Environment, Evidence
-from ...evals.gate.held_out import names, names_in
+from ...evals.gate.evidence import Evidence
+from ...evals.gate.held_out import names_in
 from ...evals.metrics import wilson
 from ...releases import Releases
-from ...rundir import RunDirectory
 from ..screen import Screen
-from ..wire import select
 from .budget import Allowance, left
 from .evaluated import Evaluated
 from .home import Home, write
 from .origin import of_release
-from .others import HELD_OUT, folder_of, named
-from .playing import PLAYED, as_released, played
+from .others import HELD_OUT, named
 from .probing import Probing, guests
+from .sides import Sides, tasks_of
 
 REPORT = "gate.json"
 
@@ -67,15 +60,13 @@ class Gating:
     ) -> None:
         self._evaluated, self._allowed = Evaluated(home), allowed or Allowance()
         self._home, self._config, self._releases = home, config, releases
-        self._quiet, self._screen = quiet, screen
         self._others = named(config)
-        self._known: dict[Path, tuple[Sample, ...]] = {}
-        """What complete runs came to; every look asks for those before it again."""
+        self._sides = Sides(home, config, quiet=quiet, screen=screen)
         self._probing = Probing(
             home,
             releases,
             run=config.run,
-            held_out=lambda: _tasks(self._held_out()),
+            held_out=lambda: tasks_of(self._held_out()),
             names=config.asked_probes,
             guests=guests(config),
             quiet=quiet,
@@ -156,7 +147,9 @@ class Gating:
             LamarckError: the games cannot be played.
         """
         pair, spent = (head, candidate), self._releases.log.reports()
-        others = [await self._environment(pair, name, one, _tasks(one), enough) for name, one in self._others.items()]
+        others = [
+            await self._sides.environment(pair, name, one, tasks_of(one), enough) for name, one in self._others.items()
+        ]
         origin = of_release(self._home, self._releases, candidate, self._config.held_out.seen)
         probes = await self._probing.probed(head, candidate)
         for tasks in self._looks(pair, spent):
@@ -164,7 +157,7 @@ class Gating:
                 incumbent=head,
                 candidate=candidate,
                 claim=self._config.claim,
-                held_out=await self._environment(pair, HELD_OUT, self._held_out(), tasks),
+                held_out=await self._sides.environment(pair, HELD_OUT, self._held_out(), tasks),
                 seen=origin.seen,
                 unknown=origin.unknown,
                 others=others,
@@ -182,12 +175,12 @@ class Gating:
         saw, and so be another test on the same tasks, with less to spend.
         """
         held, size = self._held_out(), self._config.held_out.chunk
-        tasks, begun = _tasks(held), 0
+        tasks, begun = tasks_of(held), 0
         known = {
             name for one in spent if (one.incumbent, one.candidate) == pair for name in one.looked_at.get(HELD_OUT, ())
         }
         if known:
-            every = _tasks(held.model_copy(update={"limit": None}))
+            every = tasks_of(held.model_copy(update={"limit": None}))
             called = names_in(load_taskset(held.name, held.options), every)
             begun = max((n for n, task in enumerate(every, 1) if not known.isdisjoint(called[task.id])), default=0)
             tasks = every[: max(begun, len(tasks))]
@@ -197,9 +190,9 @@ class Gating:
         """Return what a record says of a decision: the success of both on the games that were looked at."""
         assert now.candidate is not None
         held = self._held_out()
-        tasks = _tasks(held)[: len(report.looked_at.get(HELD_OUT, {}))]
+        tasks = tasks_of(held)[: len(report.looked_at.get(HELD_OUT, {}))]
         sides = {"incumbent": now.head, "candidate": now.candidate}
-        found = {name: await self.side(ident, name, HELD_OUT, held, tasks) for name, ident in sides.items()}
+        found = {name: await self._sides.side(ident, name, HELD_OUT, held, tasks) for name, ident in sides.items()}
         return {
             "decision": report.decision,
             "said": report.sentence(),
@@ -214,100 +207,13 @@ class Gating:
         if not limit or report.decision != "not_yet":
             return {}
         asked = {HELD_OUT: self._held_out(), **self._others}
-        return left({limit: sum(len(_tasks(one)) - len(report.looked_at.get(name, {})) for name, one in asked.items())})
-
-    async def _environment(
-        self,
-        pair: tuple[str, str],
-        name: str,
-        config: TasksetConfig,
-        asked: Sequence[Task],
-        enough: Callable[[], bool] = lambda: False,
-    ) -> Environment:
-        """Let both releases play these tasks of an environment, or until there is enough."""
-        taskset = load_taskset(config.name, config.options)
-        incumbent = await self.side(pair[0], "incumbent", name, config, asked, enough)
-        candidate = await self.side(pair[1], "candidate", name, config, asked, enough)
-        known = names_in(taskset, asked)
-        if self._config.run.verify.withhold:
-            # What was played has no truth in the stores, so it is told again by what is left without.
-            blind = names([blind_task(task) for task in asked])
-            known = {ident: tuple(dict.fromkeys((*found, *blind[ident]))) for ident, found in known.items()}
-        return Environment(name, incumbent, candidate, known)
-
-    async def side(
-        self,
-        release_id: str,
-        called: str,
-        name: str,
-        config: TasksetConfig,
-        tasks: Sequence[Task],
-        enough: Callable[[], bool] = lambda: False,
-    ) -> Side:
-        """Let a release play tasks, in runs of a chunk each, and return what came of it.
-
-        Args:
-            release_id: who plays.
-            called: what it is called.
-            name: of the environment.
-            config: of the environment.
-            tasks: which; those that are not played are told as unfinished.
-            enough: asked before each chunk but the first.
-
-        Raises:
-            LamarckError: they cannot be played.
-        """
-        samples: list[Sample] = []
-        asked = [task.id for task in tasks]
-        for start, folder, ids in self._runs(release_id, name, asked):
-            if start and enough():
-                break
-            chunk = config.model_copy(update={"ids": ids, "limit": None})
-            run = as_released(self._home.path, release_id, chunk, self._config.run, self._config.gate.samples)
-            label = f"{called} {release_id[:8]}: {name} games {start + 1} to {start + len(ids)}"
-            known = self._known.get(folder)
-            if known is None:
-                directory = await played(run, folder, label, quiet=self._quiet, screen=self._screen)
-                known = Played.read(directory).samples
-            if (folder / PLAYED).exists():  # else infrastructure ended some, which are played again when asked again
-                self._known[folder] = known
-            samples += known
-        wanted = frozenset(asked)
-        samples = [one for one in samples if one.task_id in wanted]
-        return Side(called, tuple(samples), infrastructure(samples, len(tasks) * self._config.gate.samples))
-
-    def _runs(self, release_id: str, name: str, ids: Sequence[str]) -> Iterator[tuple[int, Path, tuple[str, ...]]]:
-        """Yield the runs that these tasks are played in: the number of the first task, the folder, and its tasks.
-
-        There is one for each chunk. Where an earlier look ended within a chunk, the rest of it is a run of its own.
-
-        Raises:
-            ConfigError: such a run is of other tasks.
-        """
-        size, start = self._config.held_out.chunk, 0
-        while start < len(ids):
-            number, within = divmod(start, size)
-            rest = f"-{within}" if within else ""
-            folder = self._home.evaluation(release_id, f"{folder_of(name)}-{number:03d}{rest}")
-            wanted = tuple(ids[start : start - within + size])
-            if (run := RunDirectory(folder)).exists():
-                there = run.load_config().taskset.ids
-                if any(old != new for old, new in zip(there, wanted, strict=False)):
-                    raise ConfigError(
-                        f"{folder} has played other tasks than those that {name} has now.",
-                        hint="Give the tasks back that were there, or begin anew in another --out.",
-                    )
-                wanted = there
-            yield start, folder, wanted
-            start += len(wanted)
+        return left(
+            {limit: sum(len(tasks_of(one)) - len(report.looked_at.get(name, {})) for name, one in asked.items())}
+        )
 
     def _held_out(self) -> TasksetConfig:
         held = self._config.held_out
         return self._config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
-
-
-def _tasks(config: TasksetConfig) -> list[Task]:
-    return list(select(load_taskset(config.name, config.options), config))
 
 
 def _success(side: Side) -> Figures:
