@@ -37,7 +37,7 @@ $(VENV)/.openenv: $(BIN)/python .ci/openenv
 	@.ci/openenv $(BIN)/python $(VENV)/openenv >$(LOG) 2>&1 || { tail -20 $(LOG); exit 1; }
 	@touch $@
 
-demo: $(VENV)/.demo  ## Let the embedded model evolve on household games (17 minutes where it was timed)
+demo: $(VENV)/.demo  ## Let the embedded model evolve on household games (13 minutes where it was timed)
 	$(BIN)/lamarck demo
 
 check: $(VENV)/.test  ## Format, lint, types, import rules

@@ -62,8 +62,10 @@ class HeldOutConfig(Section):
     are of one taskset (`household/test`). All of its tasks are played; at the default margin and level, of those that
     stay as they were it takes 49 for a first test, and 85 for a fifth."""
     seen: tuple[str, ...] = ()
-    """Runs, memories and stores that the adapter or the release it begins with has learned from, where that itself does
-    not tell: without, no task is known to be held out, and the gate stays shut."""
+    """Runs and stores that the adapter or the release it begins with has learned from, where that itself does not tell:
+    without, no task is known to be held out, and the gate stays shut. A memory keeps no tasks: name the runs it learned
+    from. That clears nothing that was imported later: for a release that was, say RELEASE=RUN, with 8 or more of the
+    digits that its id begins with."""
 
 
 class TimeBudget(Section):

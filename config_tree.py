@@ -75,7 +75,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def toml_value(value: Any) -> str:
-    """Return a value as TOML that `parse_assignment` reads back."""
+    """Return a value as TOML that `parse_assignment` reads back; what is None in a table is left out, as TOML has none."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
@@ -84,7 +84,7 @@ def toml_value(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(v) for v in value) + "]"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_toml_key(k)} = {toml_value(v)}" for k, v in value.items() if v is not None) + "}"
     return repr(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def is_place(key: str, value: JsonValue) -> bool:
 def is_path(value: JsonValue) -> bool:
     """Say whether a value looks like a path, whether or not there is something."""
     return isinstance(value, str) and ("/" in value or "\\" in value or bool(Path(value).suffix))
+
+
+def names_file(task: Task) -> bool:
+    """Say whether a task is what is in a file, by an option that can be nothing else: a path with a suffix."""
+    texts = (value for value in task.options.values() if isinstance(value, str))
+    return any("/" in text and Path(text).suffix and not re.search(r"\s", text) for text in texts)
 
 
 def said(task: Task) -> dict[str, Any]:

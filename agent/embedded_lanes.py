@@ -9,10 +9,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any
 
 from .packed import PackedScorer
+
+STARTING = Lock()
+"""Held while a lane sets its threads: torch has one number for all threads to come, which it passes through."""
 
 
 class Lane:
@@ -29,8 +32,10 @@ class Lane:
         self.scorer = PackedScorer(model, sessions=sessions)
         self.calls = 0
         """Calls that wait or run."""
-        begin = (_only, (threads,)) if threads is not None else (None, ())
-        self.executor = ThreadPoolExecutor(1, f"lamarck-model-{number}", *begin)
+        self.executor = ThreadPoolExecutor(1, f"lamarck-model-{number}")
+        if threads is not None:
+            with STARTING:
+                self.executor.submit(_only, threads).result()
 
 
 class Lanes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal
@@ -51,7 +51,8 @@ class Runner:
         release_id: what the agent inherited.
         answer_of: what an episode answered, for `collect.allocate = blend`.
         on_event: called on the event loop for everything that happens; must not block.
-        enough: asked before an episode is begun; True begins no further one.
+        enough: asked before an episode is begun; True begins no further one. What an earlier process has begun comes to
+            its end all the same.
     """
 
     run_id: str
@@ -116,10 +117,13 @@ class Runner:
 
     async def _round(self, queue: list[Job], planned: dict[tuple[str, int], Attempt], result: RunResult) -> None:
         """Play these samples, as many at once as the configuration says."""
+        begun = await self._begun(queue)
+        # From the end: first what was begun, then the others, both in order.
+        queue.sort(key=lambda job: (job[0].id, job[1]) not in begun)
         queue.reverse()
         # Told to stop before there was anything to stop: then nothing is begun.
         size = 0 if self._interrupted else min(self.config.collect.concurrency, len(queue))
-        self._workers = [asyncio.create_task(self._work(queue, planned, result)) for _ in range(size)]
+        self._workers = [asyncio.create_task(self._work(queue, begun, planned, result)) for _ in range(size)]
         try:
             await asyncio.gather(*self._workers)
         except asyncio.CancelledError:
@@ -150,9 +154,24 @@ class Runner:
         for ident in await self.hooks.learn.unlearned(ids):
             await self.hooks.learn.learn(await asyncio.to_thread(self.store.trajectory, ident))
 
-    async def _work(self, queue: list[Job], planned: dict[tuple[str, int], Attempt], result: RunResult) -> None:
-        while queue and not result.stopped_by and not self.enough():
-            task, sample = queue.pop()
+    async def _begun(self, queue: Sequence[Job]) -> Set[tuple[str, int]]:
+        """Return which samples an earlier process has begun: of these an attempt is open, failed or to be repaired."""
+        if not queue:
+            return frozenset()
+        return {(row.task_id, row.sample) for row in await asyncio.to_thread(self.store.attempts, self.run_id)}
+
+    async def _work(
+        self,
+        queue: list[Job],
+        begun: Set[tuple[str, int]],
+        planned: dict[tuple[str, int], Attempt],
+        result: RunResult,
+    ) -> None:
+        while queue and not result.stopped_by:
+            task, sample = queue[-1]
+            if (task.id, sample) not in begun and self.enough():
+                break
+            queue.pop()
             self.on_event(Event("started", task, sample))
             if await self._episode(task, sample, planned[task.id, sample]):
                 result.finished += 1

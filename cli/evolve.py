@@ -12,7 +12,6 @@ from rich.console import Console
 from ..config_evolve import EvolveConfig
 from ..config_tree import parse_assignment
 from ..errors import ConfigError
-from ..locks import FileLock
 from . import options as o
 from .tables import console, print_json
 
@@ -199,11 +198,10 @@ def run(
 
     if not resume:
         check_start(config)
-    home.create(config, resume=resume)
-    lock = FileLock(home.path / "lock")
-    if not lock.acquire(wait=False):
-        raise ConfigError(f"evolution {home.path} is in use by another process.", hint="Wait for it, or stop it.")
+    home.check(config, resume=resume)  # here too, or a folder would be made for the lock of what cannot be
+    lock = home.lock()
     try:
+        home.create(config, resume=resume)  # by the lock's holder alone: whoever plays goes on with what is written
         with sigterm_stops(), Releases.open(home.path, create=True) as releases:
             begin(config, home, releases, quiet=quiet)
             watch = EvolutionWatch(config.generations, home.path / "logs", quiet=quiet, records=home.kept())

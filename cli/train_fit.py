@@ -93,7 +93,8 @@ def fitted(config: TrainConfig, directory: TrainDirectory, watch: TrainWatch, *,
     if config.samples.splice:
         from .train_splice import with_splices
 
-        sources = with_splices(config, sources, watch.say)
+        with directory.lock():
+            sources = with_splices(config, sources, watch.say, directory.splices_path)
     folder = base_folder(config.model, watch)
     with _loading():
         from ..training.curves import check_reporters

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 from ..agent.hosting import World, WorldPool
 from ..agent.prompting import Prompts
@@ -14,30 +16,35 @@ from ..agent.tasksets import load_taskset, maker, open_pool
 from ..agent.verifiers.splicing import error_in, revision, shared, splice
 from ..config import RunConfig
 from ..config_training import TrainConfig
-from ..core import Trajectory
-from ..errors import ConfigError, EnvironmentFailure
+from ..core import Trajectory, content_id
+from ..errors import ConfigError, EnvironmentFailure, TrainingError, boundary
 from ..roles import SOLVER, role_of
 from ..rundir import RunDirectory
+from ..store_io import read_trajectory
 from ..training.sources import Sources, kind_of, load_sources
+from ..whole import read_records, write_whole
 
 Notify = Callable[[str], None]
+Pairs = list[tuple[Trajectory, list[Trajectory]]]
 TRIES = 4
 """Solved attempts that a failed one is spliced with, one after the other, until one holds."""
 
 
-def with_splices(config: TrainConfig, sources: Sources, notify: Notify) -> Sources:
+def with_splices(config: TrainConfig, sources: Sources, notify: Notify, file: Path | None = None) -> Sources:
     """Return solved attempts with what failed ones and they make together.
 
-    Only attempts of runs are spliced, whose worlds can be opened again: what holds is found out there.
+    Only attempts of runs are spliced, whose worlds can be opened again: what holds is found out there. A world may be
+    too slow now and then, so another time it could be others: what was made of the same attempts is kept.
 
     Args:
         config: of kind sft, by the environment's word.
         sources: the solved attempts of `config.stores`.
         notify: is told how many there are.
+        file: where they are kept; without one they are made each time.
 
     Raises:
         ConfigError: of another kind, or by another word; a run's worlds cannot be had.
-        TrainingError, StoreError: the failed attempts cannot be read.
+        TrainingError, StoreError: the failed attempts cannot be read, or the splices not written.
     """
     if config.kind != "sft" or config.samples.outcome != "environment":
         raise ConfigError(
@@ -48,10 +55,23 @@ def with_splices(config: TrainConfig, sources: Sources, notify: Notify) -> Sourc
     # Another kind, so that failed attempts are read as well.
     both = load_sources(config.model_copy(update={"kind": "grpo"}))
     runs = {RunDirectory(place).run_id: RunDirectory(place) for place in config.stores if kind_of(place) == "run"}
-    found = list[Trajectory]()
-    for run_id, directory in runs.items():
-        own = [one for one in both.trajectories if one.run_id == run_id and role_of(one) == SOLVER]
-        pairs = _pairs(own)
+    solving = [one for one in both.trajectories if role_of(one) == SOLVER]
+    pairs = {directory: _pairs([one for one in solving if one.run_id == run_id]) for run_id, directory in runs.items()}
+    name = _name(pairs.values(), config.seed)
+    made = _kept(file, name) if file is not None else None
+    if made is None:
+        made = _made(pairs, config.seed, notify)
+        if file is not None:
+            _keep(file, name, made)
+    else:
+        notify(f"{len(made)} splices were made before, and are read from {file}")
+    return replace(sources, trajectories=(*sources.trajectories, *made))
+
+
+def _made(found: Mapping[RunDirectory, Pairs], seed: int, notify: Notify) -> list[Trajectory]:
+    """Return the splices of the pairs of each run."""
+    every = list[Trajectory]()
+    for directory, pairs in found.items():
         if not pairs:
             continue
         run = directory.load_config()
@@ -60,13 +80,34 @@ def with_splices(config: TrainConfig, sources: Sources, notify: Notify) -> Sourc
             continue
         # In a thread of its own: an evolution trains while its loop runs.
         with ThreadPoolExecutor(1) as thread:
-            made = thread.submit(asyncio.run, _spliced(run, pairs, config.seed)).result()
+            made = thread.submit(asyncio.run, _spliced(run, pairs, seed)).result()
         notify(f"spliced {len(made)} of {len(pairs)} failed attempts that have a solved sibling, in {directory.path}")
-        found += made
-    return replace(sources, trajectories=(*sources.trajectories, *found))
+        every += made
+    return every
 
 
-def _pairs(attempts: Sequence[Trajectory]) -> list[tuple[Trajectory, list[Trajectory]]]:
+def _name(found: Iterable[Pairs], seed: int) -> str:
+    """Return what splices are named by: of which attempts they are made, and the seed of their thoughts."""
+    idents = [[[bad.id, *(one.id for one in good)] for bad, good in pairs] for pairs in found]
+    return content_id("splices", seed, idents)
+
+
+def _kept(file: Path, name: str) -> list[Trajectory] | None:
+    """Return the splices of this name, or None where they were not made yet."""
+    try:
+        first, *lines = read_records(file)
+        return [read_trajectory(line) for line in lines] if json.loads(first)["of"] == name else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(file: Path, name: str, made: Sequence[Trajectory]) -> None:
+    lines = [json.dumps({"of": name, "schema_version": 1}), *(one.model_dump_json() for one in made)]
+    with boundary(TrainingError, f"cannot write {file}", OSError):
+        write_whole(file, "".join(f"{line}\n" for line in lines))
+
+
+def _pairs(attempts: Sequence[Trajectory]) -> Pairs:
     """Return each failed attempt with the solved ones at its task: those first that go the same way for longest."""
     by_task: defaultdict[str, list[Trajectory]] = defaultdict(list)
     for one in attempts:

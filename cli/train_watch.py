@@ -106,9 +106,13 @@ class TrainWatch:
         self._last_line = now
         self.say(f"{self._label}: update {progress.step} of {progress.steps}, {figures}")
 
+    def interrupted(self) -> bool:
+        """Say whether Ctrl-C was pressed or SIGTERM came, be there enough or not."""
+        return self._stopping.is_set()
+
     def stopping(self) -> bool:
         """Say whether Ctrl-C was pressed, SIGTERM came, or there is enough."""
-        return self._stopping.is_set() or self._enough()
+        return self.interrupted() or self._enough()
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if self._stopping.is_set():

@@ -224,7 +224,7 @@ def _asks(config: RunConfig) -> bool:
     return any(one not in _WITHOUT_MODEL for one in named(config.verify.by, config.verify.options))
 
 
-_WITHOUT_MODEL = frozenset({"environment", "rule", "code", "recompute", "consistency", "certainty", "vote"})
+_WITHOUT_MODEL = frozenset({"environment", "rule", "code", "recompute", "consistency", "certainty", "vote", "locate"})
 """Of those that ask others, that is for these to say."""
 
 

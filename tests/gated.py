@@ -63,7 +63,9 @@ def walker(lefts_at=(1, 2), on_told=None):
     return ScriptedLLM(answer)
 
 
-async def play(path, llm, taskset, *, verifier=None, gate=None, trials=2, max_steps=6, rewinding=True, events=None):
+async def play(
+    path, llm, taskset, *, verifier=None, gate=None, trials=2, max_steps=6, rewinding=True, events=None, enough=False
+):
     """Play once, or go on; return how it ended and every finished attempt in order."""
     config = RunConfig(solver=SolverConfig(max_steps=max_steps, on_loop="ignore"), collect=CollectConfig(concurrency=1))
     with Store.open(path / "store.db") as store, open_checkpoints(path / "checkpoints.db") as saver:
@@ -73,6 +75,7 @@ async def play(path, llm, taskset, *, verifier=None, gate=None, trials=2, max_st
         pool = RewindingPool(worlds) if rewinding else worlds
         on_event = (lambda event: None) if events is None else events.append
         runner = Runner("run", config, store, llm, pool, saver, hooks=hooks, on_event=on_event)
+        runner.enough = lambda: enough
         result = await runner.run(taskset.tasks("train"))
         await worlds.close()
         found = sorted(store.trajectories(run_id="run"), key=lambda t: (t.task.id, t.sample, t.attempt))

@@ -19,6 +19,7 @@ class Bench:
         self.hooks, self.saver = hooks or Hooks(), saver
         self.answer_of = answer_of
         self.events = []
+        self.enough = lambda: False
 
     async def run(self, tasks=None):
         with Store.open(self.path / "store.db") as store, open_checkpoints(self.path / "checkpoints.db") as saver:
@@ -34,6 +35,7 @@ class Bench:
                 hooks=self.hooks,
                 answer_of=self.answer_of,
                 on_event=self.events.append,
+                enough=self.enough,
             )
             result = await self.runner.run(tasks or self.taskset.tasks("train"))
             await worlds.close()

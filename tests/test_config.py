@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lamarck.config import RunConfig
+from lamarck.config_evolve import EvolveConfig
 from lamarck.config_tree import parse_assignment, place
 from lamarck.errors import ConfigError
 
@@ -66,3 +67,10 @@ def test_assignments_are_toml_where_they_parse():
         parse_assignment("lonely")
     with pytest.raises(ConfigError, match="is a value"):
         place({"a": 1}, "a.b", 2)
+
+
+def test_what_is_none_in_a_list_of_tables_is_left_out_of_the_file():
+    others = [{"name": "household", "split": "test"}]
+    config = EvolveConfig.load(None, {"held_out.others": others})
+    assert config.held_out.others[0].limit is None
+    assert EvolveConfig.model_validate(tomllib.loads(config.dump_toml())) == config

@@ -63,6 +63,27 @@ async def test_an_interrupted_episode_goes_on_where_it_was(tmp_path, saver):
     assert trajectory.attempt == 0
 
 
+@pytest.mark.parametrize("saver", [True, False])
+async def test_what_was_begun_comes_to_its_end_though_there_is_enough(tmp_path, saver):
+    asked, alone = [], CollectConfig(concurrency=1)
+
+    async def stuck(messages):
+        asked.append(messages[-1].content)
+        if len(asked) == 5:
+            bench.runner.interrupt()
+            await asyncio.sleep(60)
+        return "right"
+
+    bench = Bench(tmp_path, ScriptedLLM(stuck), collect=alone, saver=saver)
+    result = await bench.run()
+    assert result.interrupted and result.finished == 1 and [row.task_id for row in bench.open] == ["walks/1"]
+    again = Bench(tmp_path, ScriptedLLM(right), collect=alone, saver=saver)
+    again.enough = lambda: True
+    # Also where others stand before it by now.
+    result = await again.run(again.taskset.tasks("train")[::-1])
+    assert (result.already, result.finished, result.unbegun, again.open) == (1, 1, 2, [])
+
+
 async def test_infrastructure_failures_have_no_reward_and_are_tried_again(tmp_path):
     answers = iter(["right", ModelError("the model is gone.", kind="server"), "right", "right", "right"])
     bench = Bench(tmp_path, ScriptedLLM(lambda m: next(answers)), taskset=Walks(n=1))

@@ -1,23 +1,33 @@
 """Budgets of single phases, and the clock that goes on over kills."""
 
 import asyncio
+import signal
+from types import SimpleNamespace
 
 import pytest
 import signs  # noqa: F401  # the world that the settings name
 import tiny_worlds
+from lamarck.agent.ending import trajectory_id
 from lamarck.agent.evolution.generation import Generation
+from lamarck.agent.tasksets import load_taskset
 from lamarck.cli.evolve import check, switched_on
 from lamarck.cli.evolve import run as evolve
 from lamarck.cli.evolving.begin import begun
 from lamarck.cli.evolving.budget import Allowance, Budget, Meter
 from lamarck.cli.evolving.clock import PhaseClock
 from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.learned import Learned
 from lamarck.cli.evolving.phases import Evolving
-from lamarck.cli.evolving.playing import attempts
+from lamarck.cli.evolving.playing import attempts, played
+from lamarck.cli.evolving.training import Training
+from lamarck.cli.wire import select
 from lamarck.config_evolve import BudgetConfig, EvolveConfig, PhaseBudget, TimeBudget
 from lamarck.core import Reply, Usage
+from lamarck.errors import ModelError
 from lamarck.releases import Releases
 from lamarck.rundir import RunDirectory
+from lamarck.store import Store
+from lamarck.training.output import TrainDirectory
 from lamarck.weights import read_manifest
 from test_evolve_costs import FEW, script  # noqa: F401  # a fixture
 from test_evolve_verify import SETTINGS
@@ -63,6 +73,36 @@ def test_distilling_ends_with_its_budget(tmp_path, script):  # noqa: F811
     assert record.figures["distil"]["tokens"] == 105 and record.figures["distil"]["budget"] == {"max_tokens": 3}
 
 
+def test_a_link_that_was_begun_is_gone_on_with_though_there_is_enough(tmp_path, monkeypatch, always_left):
+    given = {**always_left, "learn.chain": 2}
+
+    async def dying(config, folder, label, **more):
+        if "link 2" not in label:
+            return await played(config, folder, label, **more)
+        directory = RunDirectory(folder)
+        with Store.open(directory.store_url(config)) as store:
+            there = {one.task.id for one in store.headers()}
+            task = next(one for one in select(load_taskset("signs:Signs", {}), config.taskset) if one.id not in there)
+            ident = trajectory_id(directory.run_id, task.id, 0, 0)
+            store.begin_attempt(ident, run_id=directory.run_id, task=task, sample=0, attempt=0)
+        raise ModelError("as if killed")
+
+    with monkeypatch.context() as patch, pytest.raises(ModelError):
+        patch.setattr("lamarck.cli.evolving.collecting.played", dying)
+        evolved(tmp_path / "home", **given)
+    monkeypatch.setattr(Meter, "enough", lambda self: True)
+    [record] = evolved(tmp_path / "home", resume=True, **given)
+    assert record.ended and record.figures["collect"]["attempts"] == 3 + 1
+
+
+def test_distilling_between_links_has_a_clock_of_its_own(tmp_path, monkeypatch):
+    """Playing has taken two hours here, and distilling may take one."""
+    monkeypatch.setattr(PhaseClock, "seconds", lambda self: 7200.0)
+    [record] = evolved(tmp_path / "home", **{"learn.chain": 2, "budget.phases.distil.max_hours": 1.0})
+    learned = Learned.read(Home(tmp_path / "home").generation(1))
+    assert len(learned.attempts) == 6 and "budget" not in record.figures["distil"] and learned.seconds > 0
+
+
 def test_a_gate_that_has_spent_its_budget_says_not_yet_and_how_many_games_are_left(tmp_path, always_left):
     given = {"gated": True, "held_out.chunk": 2, **always_left}
     [whole] = evolved(tmp_path / "whole", **given)
@@ -105,6 +145,24 @@ def test_training_ends_with_its_budget_and_what_it_has_come_to_is_the_adapter(tm
         figures = {name: found for name, found in record.figures.items() if name in ("propose", "collect")}
         again = asyncio.run(phases.train(record.model_copy(update={"figures": figures, "ended": False})))
     assert again == trained
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_training_is_heard_though_its_time_is_up(tmp_path, monkeypatch, number):
+    def fitted(config, directory, watch, *, resume):
+        signal.raise_signal(number)
+        assert watch.stopping()
+        return SimpleNamespace(interrupted=True, steps=1, steps_planned=9)
+
+    monkeypatch.setattr("lamarck.cli.evolving.training.fitted", fitted)
+    home, config = Home(tmp_path), EvolveConfig.load(None, SETTINGS)
+    up = Allowance(TimeBudget(max_hours=1.0), lambda: 7200.0)
+    training = Training(home, config, None, None, None, allowed=up, quiet=True)
+    now, directory = Generation(number=1, parent="a", head="a"), TrainDirectory(home.generation(1) / "train")
+    with pytest.raises(KeyboardInterrupt):
+        training._fitted(now, config.train, directory)
+    # With the next process it ends where it is, as its time is up.
+    assert not (home.generation(1) / "train-stopped.json").exists()
 
 
 class Hands:

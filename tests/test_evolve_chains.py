@@ -14,7 +14,7 @@ from lamarck.cli.evolving.learned import Learned, Made
 from lamarck.cli.evolving.playing import attempts
 from lamarck.cli.evolving.remembering import Learning
 from lamarck.cli.evolving.verifying import Verifying
-from lamarck.config_evolve import EvolveConfig
+from lamarck.config_evolve import EvolveConfig, PhaseBudget
 from lamarck.config_memory import MemoryConfig
 from lamarck.core import Task
 from lamarck.errors import ConfigError
@@ -141,10 +141,49 @@ def test_what_a_model_has_distilled_is_not_asked_for_again_after_a_crash(whole, 
     assert asyncio.run(learning.distil(record))["new"] == 4
 
 
+class Slow(Talker):
+    """Takes half an hour for each attempt."""
+
+    at = 0.0
+
+    async def distil(self, trajectories):
+        found = await super().distil(trajectories)
+        Slow.at += 1800
+        return found
+
+
+def test_the_time_for_distilling_is_kept_over_links_and_kills(whole, tmp_path):
+    home = Home(shutil.copytree(whole[0], tmp_path / "home"))
+    (home.generation(1) / "learned.json").unlink()
+    config, [record] = home.load(), home.kept()
+
+    def distilled(talker):
+        may = PhaseBudget(max_hours=1.0)
+        learning = Distilled(home, config, Verifying(home, config), may, lambda: Slow.at)
+        learning.talker = talker
+        return asyncio.run(learning.distil(record))
+
+    first, second, third = Slow(1), Slow(-1), Slow(-1)
+    with pytest.raises(KeyboardInterrupt):
+        distilled(first)
+    assert Learned.read(home.generation(1)).seconds == 1800
+    Slow.at += 50_000  # meanwhile others play
+    assert distilled(second)["budget"] == {"max_hours": 2}
+    assert (len(first.asked), len(second.asked)) == (1, 1)
+    assert Learned.read(home.generation(1)).seconds == 3600
+    assert distilled(third)["budget"] == {"max_hours": 2} and third.asked == []
+
+
+def test_what_was_written_down_before_there_were_seconds_is_read(tmp_path):
+    (tmp_path / "learned.json").write_text('{"since": 3, "links": 1, "attempts": ["a"]}')
+    found = Learned.read(tmp_path)
+    assert (found.since, found.attempts, found.seconds) == (3, ("a",), 0.0)
+
+
 class Dying(Learned):
     """Does not come to write that what was made is in the memory, as a process that is killed then."""
 
-    def taken(self, folder, usage):
+    def taken(self, folder, usage, seconds):
         raise KeyboardInterrupt
 
 

@@ -12,9 +12,11 @@ from lamarck.agent.prompting import Prompts
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.cli.evolve import check
 from lamarck.cli.evolve import run as evolve
+from lamarck.cli.evolving.auditing import Auditing
 from lamarck.cli.evolving.budget import spent
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.learned import Learned
+from lamarck.cli.evolving.others import HELD_OUT
 from lamarck.cli.evolving.remembering import Learning
 from lamarck.cli.evolving.verifying import Verifying
 from lamarck.config_evolve import EvolveConfig
@@ -102,3 +104,18 @@ def test_held_out_games_are_judged_only_where_that_is_wanted(tmp_path):
     assert list((tmp_path / "on" / "evaluations").rglob("verdicts"))
     assert not list((tmp_path / "off" / "evaluations").rglob("verdicts"))
     assert off.figures["settle"]["alarms"] == []
+
+
+def test_each_generation_counts_what_it_had_judged_itself(tmp_path):
+    home, settings = Home(tmp_path / "home"), SETTINGS | {"propose.tasks": 6}
+    config = EvolveConfig.load(None, settings | {"generations": 1})
+    evolve(config, home, resume=False, quiet=True)
+    # Six held-out games now: two more of the release in force, and all of the new candidate, at 3 tokens each.
+    more = EvolveConfig.load(None, settings | {"generations": 2, "held_out.limit": 6})
+    first, second = evolve(more, home, resume=True, quiet=True)
+    assert first.head == second.head and first.candidate != second.candidate
+    audits = [one.figures["gate"]["audit"] for one in (first, second)]
+    assert [[side["tokens"] for side in one.values()] for one in audits] == [[12, 12], [6, 18]]
+    assert second.figures["gate"]["tokens"] == 24
+    # Gone through again after a kill, nothing is judged again, and what was is counted still.
+    assert asyncio.run(Auditing(home, more).audit(second, HELD_OUT)) == audits[1]

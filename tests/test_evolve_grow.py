@@ -135,6 +135,21 @@ def test_a_roll_back_meanwhile_is_not_undone_and_does_not_stop_the_evolution(tmp
         assert left_open(home, releases, last) is None
 
 
+def test_alarms_read_what_is_in_force_and_not_what_was_overtaken(tmp_path, monkeypatch):
+    home, read = made_home(tmp_path / "h", ["promote"]), []
+    monkeypatch.setattr(
+        "lamarck.cli.evolving.phases.rung", lambda records, config: read.append(records[-1].decision) or []
+    )
+    with Releases.open(home.path) as releases:
+        head, made = releases.head(), releases.put(draft(parent="head", prompt="Say it better."))
+        report = judged(made.id, head.id, "promote", 9)
+        releases.put_report(report)
+        releases.rollback()
+        phases = Evolving(home, growing(home.path, "head"), releases, quiet=True)
+        figures = asyncio.run(phases.settle(record(2, head.id, head.id, made.id, "promote", report=report.id)))
+    assert "overtaken" in figures and read == ["not_yet"]
+
+
 def test_another_release_forced_meanwhile_stays(tmp_path):
     home = made_home(tmp_path / "h", ["refuse"])
     other = home.kept()[0].candidate

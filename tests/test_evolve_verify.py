@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from lamarck.cli.app import app
 from lamarck.cli.evolve import check, switched_on
 from lamarck.cli.evolve import run as evolve
 from lamarck.cli.evolving.begin import begin
+from lamarck.cli.evolving.collecting import Collecting
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.phases import Evolving
 from lamarck.cli.evolving.verifying import Verifying
@@ -306,6 +308,25 @@ def test_who_is_no_better_than_chance_sends_nobody_back_in_the_next_generation(t
     assert gates == [1.0, 0.0]
     # What it says is stored as it said it, so that it goes on being measured.
     assert second["known"] > first["known"] and second["confidence"] == pytest.approx(0.9)
+
+
+def test_a_generation_goes_on_by_the_weight_it_was_begun_with(erring, tmp_path):
+    home = Home(shutil.copytree(erring.home.path, tmp_path / "home"))
+    directory = RunDirectory(home.generation(2) / "collect")
+
+    def weight():
+        with Releases.open(home.path) as releases:
+            collecting = Collecting(home, erring.config, releases, quiet=True)
+            return collecting.config_of(erring.records[1], erring.config.run.taskset).verify.gate.weight
+
+    measured, config = weight(), directory.load_config()
+    assert measured == config.verify.gate.weight != 0.125
+    gate = config.verify.gate.model_copy(update={"weight": 0.125})
+    begun = config.model_copy(update={"verify": config.verify.model_copy(update={"gate": gate})})
+    directory.config_path.write_text(begun.dump_toml())
+    assert weight() == 0.125
+    directory.config_path.unlink()
+    assert weight() == measured
 
 
 def all_gated(found):

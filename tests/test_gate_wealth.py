@@ -5,10 +5,12 @@ import math
 import random
 
 import pytest
+from lamarck.config_gate import GateConfig
 from lamarck.core_evolution import GateReport
+from lamarck.evals.gate.environments import ties_needed
 from lamarck.evals.gate.evidence import rounds
 from lamarck.evals.gate.spending import account, share
-from lamarck.evals.gate.wealth import further_tasks, interval, log_wealth
+from lamarck.evals.gate.wealth import MOST, further_tasks, interval, log_wealth
 
 
 def e(values, bound=0.0):
@@ -117,6 +119,11 @@ def report(candidate="c", tasks=("a", "b"), *, number=1, decision="refuse", gap=
 def asked(spent, tasks=("a", "b"), *, candidate="c", gap=0.0, **fields):
     given = {"incumbent": "i", "claim": "better", "alpha": 0.05} | fields
     return account(spent, {"world": {name: {0: gap} for name in tasks}}, candidate=candidate, **given)
+
+
+def test_where_no_number_of_ties_can_tell_that_is_said():
+    assert ties_needed(GateConfig(), 1) == 49
+    assert ties_needed(GateConfig(forget_margin=1e-8), 1) == MOST
 
 
 def test_levels_of_all_tests_add_up():

@@ -206,6 +206,10 @@ def test_short_answers_are_looked_for_beside_their_questions():
     # Neither numbers of a list, nor what is part of another one or of the question itself.
     assert asked_of_sums("1. count\n30. add\nnot 300 or 30.5").unsafe == 0
     assert asked_of_sums("Think.", hidden="12").unsafe == 0
+    # Nor what an item says of itself.
+    counted = "This worked (3 steps that mattered, of 30):"
+    assert asked_of_sums(counted).unsafe == 0 and asked_of_sums(f"{counted} 30").unsafe == 1
+    assert asked_of_sums("All 30 attempts that succeeded did this, in this order:").unsafe == 0
 
 
 def test_what_looked_for_nothing_has_no_cases():

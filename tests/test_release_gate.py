@@ -4,15 +4,19 @@ import asyncio
 import sys
 
 import pytest
+from lamarck.agent.evolution.generation import Generation
 from lamarck.agent.llms import build_llm
 from lamarck.agent.prompting import Prompts
 from lamarck.cli import app
-from lamarck.cli.evolving.again import weigh_again
+from lamarck.cli.evolve import run
+from lamarck.cli.evolving.again import next_step, weigh_again
+from lamarck.cli.evolving.budget import Allowance
 from lamarck.cli.evolving.gating import Gating
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.sides import Sides
 from lamarck.cli.wire_release import draft_of
-from lamarck.config_evolve import EvolveConfig
+from lamarck.config_evolve import EvolveConfig, PhaseBudget
+from lamarck.core_evolution import Check, GateReport
 from lamarck.errors import ConfigError
 from lamarck.evals.gate.spending import share
 from lamarck.locks import FileLock
@@ -100,6 +104,39 @@ def test_no_look_sees_less_than_the_one_before(home):
     assert len(decided(home)) == 1
 
 
+def gated(home, candidate):
+    """Gate a candidate as a process does that goes on when the time for it is up."""
+    up = Allowance(PhaseBudget(max_hours=1.0), lambda: 7200.0)
+    head = named(home, "random")
+    now = Generation(number=1, parent=head, head=head, candidate=candidate)
+    home.keep(now)
+    with Releases.open(home.path) as releases:
+        ruling = asyncio.run(Gating(home, home.load(), releases, allowed=up, quiet=True).gate(now))
+    return ruling, decided(home)[-1]
+
+
+def test_a_gate_that_was_killed_decides_on_all_that_it_had_begun(tmp_path):
+    others = [{"name": "test_release_gate:Corridor", "split": "all", "limit": 5, "options": {"episodes": 5}}]
+    home = made(tmp_path, SETTINGS | {"held_out.limit": 7, "held_out.others": others})
+    better, config = named(home, "first"), home.load()
+    with Releases.open(home.path) as releases:
+        # What it had played when it died: all of the other environment, and two chunks.
+        early = config.model_copy(update={"held_out": config.held_out.model_copy(update={"limit": 4})})
+        asyncio.run(Gating(home, early, releases, quiet=True).weigh(named(home, "random"), better))
+    (home.evaluation(better, "held-out-001") / "played").unlink()  # the second one not quite to its end
+    ruling, report = gated(home, better)
+    assert ruling.decision == "not_yet" and ruling.figures["budget"] == {"max_hours": 3}
+    assert sorted(len(tasks) for tasks in report.looked_at.values()) == [4, 5]
+
+
+def test_what_was_looked_at_beyond_the_limit_is_not_left_out(home):
+    better = named(home, "first")
+    weigh_again(home, better, 6, quiet=True)
+    ruling, report = gated(home, better)
+    assert ruling.decision == "not_yet" and len(report.looked_at["held-out"]) == 6
+    assert "budget" not in ruling.figures
+
+
 def test_against_another_head_it_is_one_test_more(home):
     better, before = named(home, "first"), named(home, "random")
     weigh_again(home, better, quiet=True)
@@ -154,6 +191,16 @@ def test_what_is_held_out_may_grow_and_not_shrink(home):
     assert home.load().held_out.limit == 5
 
 
+def test_who_is_refused_changes_nothing(home):
+    more = EvolveConfig.load(None, SETTINGS | {"held_out.limit": 5})
+    with FileLock(home.path / "lock"), pytest.raises(ConfigError, match="in use by another process"):
+        run(more, home, resume=True, quiet=True)
+    assert home.load().held_out.limit == 3
+    with pytest.raises(ConfigError, match="there is no evolution"):
+        run(more, Home(home.path / "nowhere"), resume=True, quiet=True)
+    assert not (home.path / "nowhere").exists()
+
+
 def test_each_line_of_the_command_says_what_to_do_next(home, capsys, monkeypatch):
     def said(*arguments):
         monkeypatch.setattr(sys, "argv", ["lamarck", "release", *map(str, arguments)])
@@ -167,6 +214,52 @@ def test_each_line_of_the_command_says_what_to_do_next(home, capsys, monkeypatch
     told = said("gate", home.path, better, "-q", "--held-out-limit", TASKS)
     assert f"lamarck release promote {home.path} {better}" in told
     assert "by promote" in said("promote", home.path, better)
+
+
+def still_open(looked_at=99, planned=100, samples=1, waived=(), **further):
+    """Return a report on so many tasks, and the checks that are open with the episodes that would settle them."""
+    checks = [
+        Check(
+            name=name,
+            outcome="unknown" if name in further else "pass",
+            sentence="",
+            figures={"planned": planned * samples} | ({"further_episodes": more} if more else {}),
+        )
+        for name, more in ({"outcomes": 0} | further).items()
+    ]
+    return GateReport.of(
+        candidate="c" * 32, incumbent="i" * 32, decision="not_yet", checks=tuple(checks), alpha=0.03, test_number=1,
+        held_out="h" * 32, further_episodes=sum(further.values()) or None,
+        looked_at={"held-out": {f"t{n}": {0: 1.0} for n in range(looked_at)}},
+        settings={"samples": samples, "waived": list(waived)},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("report", "limit", "tasks"),
+    [
+        # One game of a hundred was lost: there may be more tasks than those that were asked for.
+        (still_open(gain=40), 100, 120),
+        (still_open(gain=40), None, 120),
+        (still_open(looked_at=100, samples=4, gain=40, categories=16), 100, 105),
+        # Held-out tasks say nothing of other environments.
+        (still_open(gain=10, environments=300), 100, 105),
+        (still_open(environments=300), 100, None),
+        (still_open(gain=0, environments=300), 100, None),
+        (still_open(categories=40, waived=("categories",), gain=0), 100, None),
+        # What was lost is played again; the tasks are the same.
+        (still_open(looked_at=80, outcomes=20, gain=0), 100, 100),
+    ],
+)
+def test_what_more_held_out_tasks_can_settle(tmp_path, report, limit, tasks):
+    told = next_step(Home(tmp_path), report, limit)
+    said = f"Let the gate go on with it: lamarck release gate {tmp_path} cccccccccccc --held-out-limit {tasks}"
+    assert told == (said if tasks is not None else None)
+
+
+def test_where_there_are_no_more_held_out_tasks_that_is_said(tmp_path):
+    told = next_step(Home(tmp_path), still_open(gain=40), 101)
+    assert told == "There are no more than these 100 held-out tasks, so the gate cannot go on with it."
 
 
 class LongCorridor(Corridor):

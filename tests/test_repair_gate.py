@@ -53,6 +53,19 @@ def test_which_verdicts_send_back(score, confidence, rule, wanted):
     assert wants_repair(said, GateSettings(rule=rule)) is wanted
 
 
+def test_the_less_a_word_is_worth_the_less_often_it_sends_back():
+    for rule in ("doubted", "unsure"):
+        sent = [
+            sum(
+                wants_repair(verdict(False, score=score, confidence=confidence), GateSettings(rule=rule, weight=weight))
+                for score in (0.1, 0.5, 0.9)
+                for confidence in (0.3, 0.6, 0.8, 0.95)
+            )
+            for weight in (0.0, 0.1, 0.5, 1.0)
+        ]
+        assert sent == sorted(sent) and sent[-1] > 0, (rule, sent)
+
+
 def test_who_could_not_judge_sends_nobody_back():
     for rule in ("doubted", "unsure", "product"):
         assert not wants_repair(unjudged("judge", "no JSON"), GateSettings(rule=rule, confidence=0.0))
@@ -77,6 +90,14 @@ async def test_going_on_from_before_the_first_error(tmp_path):
     assert "The first step at fault was: left" in second.steps[2].messages[1].content
     assert [(e.kind, e.trajectory.attempt) for e in events if e.trajectory] == [("repaired", 0), ("finished", 1)]
     assert result.finished == 1
+
+
+async def test_a_repair_that_is_due_is_played_though_there_is_enough(tmp_path):
+    """As after a kill between an attempt and the one that repairs it."""
+    _, [first] = await play(tmp_path, walker((2, 3)), Walks(n=1, length=4), trials=0)
+    result, (_, second) = await play(tmp_path, walker((2, 3)), Walks(n=2, length=4), enough=True)
+    assert (second.parent, second.attempt, second.success) == (first.id, 1, True)
+    assert (result.finished, result.unbegun) == (1, 1)
 
 
 class Plain:

@@ -97,6 +97,22 @@ async def test_a_rule_that_breaks_is_no_verdict():
         await RuleVerifier(checks=[{"call": "judgements:broken"}]).verify(attempt("a"))
 
 
+def test_an_answer_that_goes_round_in_circles_is_read_once():
+    """Were there several ways to read a unit, 60 terms would take longer than anyone can wait."""
+    for term in ("1 egg + ", "2 big brown eggs ) + ", "3 % of it * "):
+        assert equations("Total = " + term * 60) == []
+    assert equations("=" + " " * 20_000 + "x") == [] and equations(" " * 20_000 + "<") == []
+
+
+def test_a_unit_behind_a_result_excuses_no_slip():
+    def holds(text):
+        [one] = equations(text)
+        return one.holds(value_of(one.left), Fraction(1, 10**6))
+
+    assert not any(map(holds, ("3 * 4 = 24 apples", "6 * 7 = $84", "5 * 4 = 2000 eggs", "10 + 2 = 120 minutes")))
+    assert holds("3 * 4 = 12 apples") and holds("2 * 120 minutes = 4 hours")
+
+
 def test_computing_again():
     [one, other] = equations("First 388 - 120 = 258, then (2 + 3) x 1,000 = 5,000.")
     assert (one.left, one.right, one.numbers) == ("388 - 120", 258, (388, 120))

@@ -10,6 +10,7 @@ from judgements import verdict
 from lamarck.agent.hosting import LocalPool
 from lamarck.agent.prompting import Prompts
 from lamarck.agent.verifiers.splicing import REVISION, error_in, revision, shared, splice
+from lamarck.cli import train_splice
 from lamarck.cli.app import app
 from lamarck.cli.evolve import check
 from lamarck.cli.train_splice import with_splices
@@ -17,7 +18,7 @@ from lamarck.config import SolverConfig
 from lamarck.config_evolve import EvolveConfig
 from lamarck.config_training import TrainConfig
 from lamarck.core import Step, Task, Trajectory
-from lamarck.errors import ConfigError
+from lamarck.errors import ConfigError, EnvironmentFailure
 from lamarck.training.rows import text_rows
 from lamarck.training.sources import load_sources
 from typer.testing import CliRunner
@@ -201,6 +202,47 @@ def test_training_splices_what_failed_with_what_was_solved(walks, tmp_path):
     assert [step.observation for step in made.steps] == ["Nothing happens.", "You are at 2 of 3."]
     assert made.steps[0].completion == f"<think>{revision(0, made.parent)}</think>\n<action>right</action>"
     assert "<action>look</action>" in made.steps[0].messages[-2].content
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Return what makes all worlds too slow from there on."""
+
+    async def late(*arguments):
+        raise EnvironmentFailure("It did not answer in time.")
+
+    return lambda: monkeypatch.setattr(train_splice, "_one", late)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_stage_goes_on_with_the_splices_it_began_with(walks, tmp_path, slow):
+    asked = ("train", "sft", "--store", walks / "run", "--model", walks / "tiny", "--rank", 2, "--json")
+    asked += ("--out", tmp_path / "stage", "--set", "samples.splice=true")
+    begun = json.loads(ask(*asked, "--max-steps", 1).stdout)
+    slow()
+    ended = json.loads(ask(*asked, "--max-steps", 2, "--resume").stdout)
+    assert begun["data"]["spliced"] == 2 and ended["data"] == begun["data"]
+    assert (begun["steps"], ended["steps"]) == (1, 2)
+
+
+def test_splices_are_made_once_of_the_same_attempts(walks, tmp_path, slow):
+    file, told = tmp_path / "splices.jsonl", []
+
+    def spliced(seed=0):
+        settings = {"kind": "sft", "stores": [str(walks / "run")], "samples.splice": True, "seed": seed}
+        config = TrainConfig.load(None, settings)
+        return with_splices(config, load_sources(config), told.append, file).trajectories
+
+    first, read = spliced(), f"2 splices were made before, and are read from {file}"
+    assert spliced() == first and told[1:] == [read]
+    # By another seed they are others; and what is damaged is made anew.
+    assert len(spliced(seed=1)) == 3 and spliced() == first and read not in told[2:]
+    file.write_text(file.read_text()[:-9])
+    assert spliced() == first and read not in told[2:]
+    slow()
+    assert spliced() == first and told[-1] == read
+    file.unlink()
+    assert len(spliced()) == len(first) - 2 == 1
 
 
 async def test_an_evolution_splices_while_its_loop_runs(walks):

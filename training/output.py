@@ -1,4 +1,7 @@
-"""A training stage is one directory: `train.toml`, `checkpoints/`, `adapter/`, `best/`, `logs/`, `summary.json`."""
+"""A training stage is one directory: `train.toml`, `checkpoints/`, `adapter/`, `best/`, `logs/`, `summary.json`.
+
+And `splices.jsonl`, where attempts were spliced for it.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +57,11 @@ class TrainDirectory:
     def data_path(self) -> Path:
         """What the rows were when training began."""
         return self.path / "data.json"
+
+    @property
+    def splices_path(self) -> Path:
+        """Attempts that were spliced for this stage, once; see `samples.splice`."""
+        return self.path / "splices.jsonl"
 
     @property
     def checkpoints(self) -> Path:
@@ -198,7 +206,7 @@ class TrainDirectory:
                 found += sorted(place.iterdir()) if place.is_dir() else []
         except OSError as error:
             raise ConfigError(f"cannot use {self.path} as --out: {error.strerror}.") from error
-        ours = {self.checkpoints, self.logs, self.data_path, self.path / "lock"}
+        ours = {self.checkpoints, self.logs, self.data_path, self.splices_path, self.path / "lock"}
         if others := [place for place in found if place not in ours and not place.name.endswith(".tmp")]:
             raise ConfigError(
                 f"{self.path} holds {others[0].relative_to(self.path)}, which is of no training stage.",

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 
 from ..config_training import TrainConfig
 from ..errors import TrainingError
-from ..task_contents import all_names, files_beside
+from ..task_contents import all_names, files_beside, names_file
 from ..weights import read_manifest, trained_on
 from ..whole import write_whole
 from . import adapters
@@ -194,8 +194,11 @@ class _Stage:
                 return None
             before = known
         tasks = [one.task for one in self.sources.trajectories]
+        stores = (Path(store) for store in self.config.stores)
+        files = [files_beside(store.parent if store.is_file() else store) for store in stores]
+        if any(names_file(task) and not any(task.id in known for known in files) for task in tasks):
+            return None  # another file may hold the same task, and that could not be seen
         ids = {task.id for task in tasks}
-        files = [files_beside(Path(store)) for store in self.config.stores]
         copies = {name for known in files for ident, name in known.items() if ident in ids}
         return [*sorted(before.union(all_names(tasks), copies))]
 

@@ -11,11 +11,13 @@ from ...errors import ToolError
 from .arithmetic import value_of
 from .tokens import NUMBER, Token, runs
 
-RESULT = re.compile(rf"=\s*[$€£]?\s*({NUMBER.pattern})")
-ANNOTATED = re.compile(r"(?P<before>=?\s*[$€£]?\s*)<<(?P<inner>[^<>]*)>>(?P<after>\s*[$€£]?[0-9.])?")
+RESULT = re.compile(rf"=\s*+(?:[$€£]\s*+)?({NUMBER.pattern})")
+ANNOTATED = re.compile(r"(?P<before>(?:=\s*+)?(?:[$€£]\s*+)?)<<(?P<inner>[^<>]*)>>(?P<after>\s*[$€£]?[0-9.])?")
 """How GSM8K writes what a calculator says: `48/2 = <<48/2=24>>24`."""
-SIDE = re.compile(r"[sm(]*np?w{0,6}\)*p?w{0,6}(?:[so][sm(]*np?w{0,6}\)*p?w{0,6})*")
-"""One side by the kinds of its tokens: numbers, with a unit of a few words behind them, joined by operations."""
+TERM = r"[sm(]*+np?+w{0,6}+\)*+p?+w{0,6}+"
+SIDE = re.compile(rf"{TERM}(?:[so]{TERM})*+")
+"""One side by the kinds of its tokens: numbers, with a unit of a few words behind them, joined by operations. Nothing
+is given back, or an answer that goes round in circles would be read in ever more ways."""
 LONGEST = 150
 """Words of a side, at most; and characters of a number."""
 RATIOS = frozenset(map(Fraction, (2, 3, 4, 7, 10, 12, 16, 20, 24, 30, 36, 52, 60, 100, 365, 1000, 1440, 3600)))
@@ -55,8 +57,8 @@ class Equation(NamedTuple):
         """Say whether the right side is what the left one comes to.
 
         A result may be rounded, up or down, to the places in which it is written; 75 % is .75 and 75; sides in
-        different units may be as far apart as units are. Where one goes on computing in the same line, as in
-        `5 + 3 = 8 * 2 = 16`, it is the first number of the right side that is compared.
+        different units, both of them named, may be as far apart as units are. Where one goes on computing in the
+        same line, as in `5 + 3 = 8 * 2 = 16`, it is the first number of the right side that is compared.
 
         Args:
             value: of the left side.
@@ -69,7 +71,7 @@ class Equation(NamedTuple):
             return True
         if right.computes and close(value, right.first, right.places, tolerance):
             return True
-        apart = left.unit != right.unit and value and self.right
+        apart = _apart(left.unit, right.unit) and value and self.right
         return bool(apart) and ({value / self.right, self.right / value} & RATIOS != set())
 
 
@@ -97,6 +99,13 @@ def results_in(text: str) -> list[Fraction]:
 def numbers_in(text: str) -> set[Fraction]:
     """Return all numbers in a text, without their signs."""
     return {_number(number) for number in NUMBER.findall(text) if len(number) < LONGEST}
+
+
+def _apart(one: str, other: str) -> bool:
+    """Say whether these are two units, so that there may be a ratio between them. Dollars have one with cents alone."""
+    if not one or not other or one == other:
+        return False
+    return "$" not in (one, other) or any(unit.startswith(("cent", "penn")) for unit in (one, other))
 
 
 def _written_out(match: re.Match[str]) -> str:

@@ -59,20 +59,27 @@ class Verdicts:
 
     def read(self, by: str) -> Read:
         """Return the verdicts that were given under a name."""
+        records, damaged = self._records(by)
+        return Read({one.trajectory_id: one for one in records}, damaged)
+
+    def used(self, by: str) -> Usage:
+        """Return what asking took for all that was said under a name, also where something else was said later."""
+        return sum((one.usage for one in self._records(by)[0]), Usage())
+
+    def _records(self, by: str) -> tuple[list[Record], int]:
+        """Return the records in the order in which they were given, and how many lines are damaged."""
         path = self._path(by)
         if not path.is_file():
-            return Read({}, 0)
+            return [], 0
         with boundary(StoreError, f"reading verdicts {path}", OSError):
             lines = read_records(path, torn=True)
-        records, damaged = dict[str, Record](), 0
+        records, damaged = list[Record](), 0
         for line in lines[1:]:
             try:
-                record = Record.model_validate_json(line)
+                records.append(Record.model_validate_json(line))
             except ValidationError:
                 damaged += bool(line.strip())
-                continue
-            records[record.trajectory_id] = record
-        return Read(records, damaged)
+        return records, damaged
 
     def begin(self, by: str) -> None:
         """Make the file of a name where there is none: it then says that all of nothing was judged."""

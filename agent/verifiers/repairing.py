@@ -42,12 +42,16 @@ def repair_cost(verdict: Verdict, settings: GateSettings) -> float:
 
 
 def wants_repair(verdict: Verdict, settings: GateSettings) -> bool:
-    """Say whether a verdict sends the solver back; one that says nothing, or whose word has no weight, never does."""
+    """Say whether a verdict sends the solver back; one that says nothing, or whose word has no weight, never does.
+
+    By the rule `unsure` a verifier's own doubt counts as it is told: the less its word is worth, the more it would send
+    else.
+    """
     if not says_something(verdict) or settings.weight == 0.0:
         return False
-    sure = verdict.confidence * settings.weight
     if settings.rule == "unsure":
-        return sure < settings.confidence
+        return verdict.confidence < settings.confidence
+    sure = verdict.confidence * settings.weight
     if settings.rule == "product":
         return (2.0 * verdict.score - 1.0) * sure < settings.product
     return verdict.score < settings.score and sure >= settings.confidence

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from ...config import SolverConfig
 from ...core import Step, Trajectory, content_id
+from ..actions import match_admissible
 from ..hosting import World
 from ..observed import Observed
 from ..prompting import History, Prompts, Turn, build_messages, new_history, push
@@ -177,7 +178,7 @@ async def _played(
     for step in rest:
         before: Observed = observed
         assert step.action is not None
-        if before.admissible is not None and step.action not in before.admissible:
+        if before.admissible is not None and match_admissible(step.action, before.admissible) is None:
             return None
         observed = await world.step(step.action)
         scenes.append(

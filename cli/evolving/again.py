@@ -8,7 +8,6 @@ from contextlib import closing
 from ...agent.evolution.generation import OVERTAKEN, Generation
 from ...core_evolution import GateReport
 from ...errors import ConfigError
-from ...locks import FileLock
 from ...releases import Releases
 from ..watch import sigterm_stops
 from .begin import begun
@@ -38,19 +37,16 @@ def weigh_again(home: Home, which: str, limit: int | None = None, *, quiet: bool
     config = begun(home.load())
     if limit is not None:
         config = config.model_copy(update={"held_out": config.held_out.model_copy(update={"limit": limit})})
-    with closing(FileLock(home.path / "lock")) as lock:
-        if not lock.acquire(wait=False):
-            raise ConfigError(f"evolution {home.path} is in use by another process.", hint="Wait for it, or stop it.")
-        with sigterm_stops(), Releases.open(home.path) as releases:
-            candidate, head = releases.get(which), releases.get("head")
-            if candidate.id == head.id:
-                raise ConfigError(
-                    f"release {head.id[:12]} is in force, so there is nothing to weigh it against.",
-                    hint="`lamarck release ls` lists the others.",
-                )
-            report = asyncio.run(Gating(home, config, releases, quiet=quiet).weigh(head.id, candidate.id))
-            releases.put_report(report)
-            return report
+    with closing(home.lock()), sigterm_stops(), Releases.open(home.path) as releases:
+        candidate, head = releases.get(which), releases.get("head")
+        if candidate.id == head.id:
+            raise ConfigError(
+                f"release {head.id[:12]} is in force, so there is nothing to weigh it against.",
+                hint="`lamarck release ls` lists the others.",
+            )
+        report = asyncio.run(Gating(home, config, releases, quiet=quiet).weigh(head.id, candidate.id))
+        releases.put_report(report)
+        return report
 
 
 def left_open(home: Home, releases: Releases, last: Generation) -> str | None:
@@ -78,14 +74,36 @@ def next_step(home: Home, report: GateReport, limit: int | None = None) -> str |
         report: of the decision.
         limit: the held-out tasks that were asked for, where that is known.
     """
-    place, looked_at = f"{home.path} {report.candidate[:12]}", len(report.looked_at.get(HELD_OUT, ()))
+    place = f"{home.path} {report.candidate[:12]}"
     if report.decision == "promote":
         return f"Put it in force with: lamarck release promote {place}"
-    if report.decision == "refuse" or report.further_episodes is None:
+    further = _further(report)
+    if report.decision == "refuse" or not further:
         return None
-    if limit is not None and looked_at < limit and report.check("outcomes").outcome == "pass":
-        return f"There are no more than these {looked_at:,} held-out tasks, so the gate cannot go on with it."
-    samples = report.settings.get("samples")
-    each = 2 * samples if isinstance(samples, int) else 2
-    tasks = looked_at - (-report.further_episodes // each)
+    said = report.settings.get("samples")
+    samples = said if isinstance(said, int) else 1
+    tasks = _planned(report, samples)
+    if limit is not None and tasks < limit and "outcomes" not in further:
+        return f"There are no more than these {tasks:,} held-out tasks, so the gate cannot go on with it."
+    # Episodes that lack an outcome are of tasks that were asked for already; going on plays them again.
+    more = max((number for name, number in further.items() if name != "outcomes"), default=0)
+    tasks += -(-more // (2 * samples))
     return f"Let the gate go on with it: lamarck release gate {place} --held-out-limit {tasks}"
+
+
+def _further(report: GateReport) -> dict[str, int]:
+    """Return check -> episodes at held-out tasks that would settle it, of those that keep the gate closed.
+
+    What is open in other environments is not among them: held-out tasks say nothing of those.
+    """
+    waived = report.settings.get("waived")
+    aside = ["environments", *(waived if isinstance(waived, list) else ())]
+    found = {one.name: one.figures.get("further_episodes") for one in report.checks if one.outcome == "unknown"}
+    return {name: more for name, more in found.items() if isinstance(more, int) and more and name not in aside}
+
+
+def _planned(report: GateReport, samples: int) -> int:
+    """Return how many held-out tasks both were asked to play, whether or not they came to an outcome there."""
+    looked_at = len(report.looked_at.get(HELD_OUT, ()))
+    pairs = next((one.figures.get("planned") for one in report.checks if one.name == "outcomes"), None)
+    return max(looked_at, pairs // samples) if isinstance(pairs, int) else looked_at

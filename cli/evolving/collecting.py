@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ...agent.llms import build_llm
 from ...agent.tasksets import load_taskset
 from ...config import RunConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
+from ...config_verify import VerifyConfig
 from ...core import Trajectory, Usage
 from ...evals.figures.played import Played
 from ...evals.metrics import wilson
@@ -35,7 +36,7 @@ from .chains import links
 from .home import Home
 from .learned import Learned
 from .measured import gated
-from .playing import attempts, played
+from .playing import attempts, every, played
 
 COLLECT, MEMORY = "collect", "memory"
 
@@ -116,7 +117,9 @@ class Collecting:
                     # One for all links: a server takes long to start.
                     shown["llm"] = build_llm(config.model, at_once=config.collect.concurrency)
                     stack.push_async_callback(shown["llm"].close)
-                if directory.exists() and Meter(self._allowed, every(directory)).enough():
+                # What was begun of a link before a kill comes to its end, and is learned from, though there is enough.
+                there = directory.exists()
+                if there and not any_begun(directory, ids) and Meter(self._allowed, every(directory)).enough():
                     break
                 last = number == len(chain)
                 said = f"{label}, link {number} of {len(chain)}"
@@ -155,7 +158,7 @@ class Collecting:
         there = self._releases.folder(parent.id)
         memory = self._memory(now) if learn.memory or parent.memory_snapshot is not None else None
         mode = "off" if memory is None else "explore" if learn.memory else "read"
-        verify = gated(self._home, self._config, now.number)
+        verify = self._verify(now)
         return run.model_copy(
             update={
                 "taskset": tasks,
@@ -172,6 +175,18 @@ class Collecting:
                 "verify": verify.model_copy(update={"record": verify.record or self._records}),
             }
         )
+
+    def _verify(self, now: Generation) -> VerifyConfig:
+        """Return how attempts are judged. A run that has begun goes on with the weight that it was begun with.
+
+        Repairs have not always gone by what was measured, and what was begun before they did is to be gone on with.
+        """
+        verify = gated(self._home, self._config, now.number)
+        directory = RunDirectory(self._home.generation(now.number) / COLLECT)
+        if not directory.exists():
+            return verify
+        weight = directory.load_config().verify.gate.weight
+        return verify.model_copy(update={"gate": verify.gate.model_copy(update={"weight": weight})})
 
     def _memory(self, now: Generation) -> Path:
         """Return the memory of a generation: a copy of its parent's, made once and whole; a new one without."""
@@ -190,10 +205,10 @@ class Collecting:
         return folder
 
 
-def every(directory: RunDirectory) -> list[Trajectory]:
-    """Return all attempts of a run, those that infrastructure ended included, without their steps."""
-    with Store.open(directory.store_url(directory.load_config()), create=False) as store:
-        return list(store.headers(run_id=directory.run_id))
+def any_begun(directory: RunDirectory, ids: Collection[str]) -> bool:
+    """Say whether any of these tasks was begun in a run, be it not to its end."""
+    with Store.open(directory.store_url(directory.load_config())) as store:  # a kill may have come before there was one
+        return any(row.task_id in ids for row in store.attempts(directory.run_id))
 
 
 def by_link(directory: RunDirectory, chain: Sequence[Sequence[str]]) -> Figures:

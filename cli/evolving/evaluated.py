@@ -9,10 +9,9 @@ from pydantic import ValidationError
 from ...agent.evolution.generation import Figures, Generation
 from ...core import Usage, Wire
 from ...rundir import RunDirectory
-from ...store import Store
 from .budget import Allowance
 from .home import Home, write
-from .playing import PLAYED
+from .playing import PLAYED, every
 
 FILE = "evaluated.json"
 
@@ -75,8 +74,7 @@ class Evaluated:
     def _of(self, run: RunDirectory) -> Usage:
         known = self._whole.get(run.path)
         if known is None:
-            with Store.open(run.store_url(run.load_config())) as store:  # a kill may have come before there was one
-                known = sum((one.usage for one in store.headers(run_id=run.run_id)), Usage())
+            known = sum((one.usage for one in every(run)), Usage())
             if (run.path / PLAYED).exists():
                 self._whole[run.path] = known
         return known

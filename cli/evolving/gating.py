@@ -141,7 +141,7 @@ class Gating:
         Args:
             head: the release in force.
             candidate: the other one.
-            enough: asked before each further chunk of games.
+            enough: asked before each further chunk of games that was not begun yet.
 
         Raises:
             LamarckError: the games cannot be played.
@@ -152,7 +152,11 @@ class Gating:
         ]
         origin = of_release(self._home, self._releases, candidate, self._config.held_out.seen)
         probes = await self._probing.probed(head, candidate)
+        report: GateReport | None = None
         for tasks in self._looks(pair, spent):
+            # A gate that was killed looks at all that it had begun, also where there is enough by now.
+            if report is not None and not self._sides.begun(pair, HELD_OUT, tasks) and enough():
+                break
             evidence = Evidence(
                 incumbent=head,
                 candidate=candidate,
@@ -164,8 +168,9 @@ class Gating:
                 probes=probes,
             )
             report = decide(evidence, self._config.gate, spent, created_at=round(time.time(), 3))
-            if report.decision != "not_yet" or enough():
+            if report.decision != "not_yet":
                 break
+        assert report is not None
         return report
 
     def _looks(self, pair: tuple[str, str], spent: Sequence[GateReport]) -> list[list[Task]]:
@@ -207,9 +212,9 @@ class Gating:
         if not limit or report.decision != "not_yet":
             return {}
         asked = {HELD_OUT: self._held_out(), **self._others}
-        return left(
-            {limit: sum(len(tasks_of(one)) - len(report.looked_at.get(name, {})) for name, one in asked.items())}
-        )
+        # `lamarck release gate` may have looked at more than the limit before.
+        unseen = (len(tasks_of(one)) - len(report.looked_at.get(name, {})) for name, one in asked.items())
+        return left({limit: sum(max(0, count) for count in unseen)})
 
     def _held_out(self) -> TasksetConfig:
         held = self._config.held_out

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from ...agent.evolution.generation import Generation
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError, StoreError, boundary
+from ...locks import FileLock
 from ...rundir import FREE, same_settings
 from ...whole import write_whole
 
@@ -54,13 +55,37 @@ class Home:
         """Return the folder of a run that evaluates a release."""
         return self.path / "evaluations" / release_id[:12] / name
 
+    def lock(self) -> FileLock:
+        """Keep other processes from this evolution until it is closed; the folder is made.
+
+        Raises:
+            ConfigError: another process has it.
+            StoreError: the folder cannot be written.
+        """
+        with boundary(StoreError, f"cannot write {self.path}", OSError):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path / "lock")
+        if not lock.acquire(wait=False):
+            lock.close()
+            raise ConfigError(f"evolution {self.path} is in use by another process.", hint="Wait for it, or stop it.")
+        return lock
+
     def create(self, config: EvolveConfig, *, resume: bool) -> None:
-        """Make the folder, or check that the evolution in it is the one that `config` describes.
+        """Make the folder, or take up the evolution in it with what may differ; who does so holds the lock.
+
+        Raises:
+            ConfigError: as `check` says.
+            StoreError: the folder cannot be written.
+        """
+        self.check(config, resume=resume)
+        write(self.config_path, config.dump_toml())
+
+    def check(self, config: EvolveConfig, *, resume: bool) -> None:
+        """Make sure that there is none yet, or that the one to go on with is the one that `config` describes.
 
         Raises:
             ConfigError: there is one and `resume` is not set, there is none and it is, or settings differ that change
                 what it finds.
-            StoreError: the folder cannot be written.
         """
         if self.exists():
             if not resume:
@@ -77,7 +102,6 @@ class Home:
                 )
         elif resume:
             raise ConfigError(f"there is no evolution in {self.path} to resume.", hint="Leave out --resume.")
-        write(self.config_path, config.dump_toml())
 
     def load(self) -> EvolveConfig:
         """Read the settings that the evolution was begun with.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -53,6 +54,8 @@ class Learned(Wire):
     """What is being remembered; None between two attempts."""
     usage: Usage = Usage()
     """What the model that distils has taken for them, and for comparing what it said with what was there."""
+    seconds: float = 0.0
+    """How long all of that has taken, between links of chains too: the clock of a phase measures playing with it."""
 
     @classmethod
     def read(cls, folder: Path) -> Learned | None:
@@ -81,19 +84,22 @@ class Learned(Wire):
             found.write(folder)
         return found
 
-    def making(self, folder: Path, made: Made, usage: Usage) -> Learned:
+    def making(self, folder: Path, made: Made, usage: Usage, seconds: float) -> Learned:
         """Write down what was made of an attempt and what that took, before the memory takes any of it."""
-        now = self.model_copy(update={"made": made, "usage": self.usage + usage})
+        now = self.model_copy(update={"made": made, **self._with(usage, seconds)})
         now.write(folder)
         return now
 
-    def taken(self, folder: Path, usage: Usage) -> Learned:
+    def taken(self, folder: Path, usage: Usage, seconds: float) -> Learned:
         """Write down that what was made is in the memory, and what comparing it with what was there took."""
         assert self.made is not None
         attempts = (*self.attempts, self.made.attempt)
-        now = self.model_copy(update={"attempts": attempts, "made": None, "usage": self.usage + usage})
+        now = self.model_copy(update={"attempts": attempts, "made": None, **self._with(usage, seconds)})
         now.write(folder)
         return now
+
+    def _with(self, usage: Usage, seconds: float) -> dict[str, Any]:
+        return {"usage": self.usage + usage, "seconds": round(self.seconds + seconds, 3)}
 
     def link(self, folder: Path) -> Learned:
         """Write down that one more link was learned from."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ...errors import ConfigError
@@ -15,6 +16,9 @@ from ...store import Store
 from ...weights import read_manifest, trained_on
 from .collecting import COLLECT
 from .home import Home
+
+OF_RELEASE = re.compile(r"([0-9a-f]{8,64})=(.+)")
+"""A place that `held_out.seen` names for a release that was imported."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +50,72 @@ def of_release(home: Home, releases: Releases, release_id: str, named: Sequence[
         home: of the evolution.
         releases: of the same home.
         release_id: which.
-        named: runs, memories and stores that what did not come to be here has learned from; with them it is known.
+        named: as in `held_out.seen`.
 
     Raises:
         ConfigError, StoreError: one of them is not there or cannot be read.
     """
     records = home.kept()
-    runs = [home.generation(one.number) / COLLECT for one in records]
+    # Nothing was made of a generation that still plays; a kill may have come before it had a store.
+    runs = [home.generation(one.number) / COLLECT for one in records if COLLECT in one.figures]
     seen = seen_in([run for run in runs if RunDirectory(run).exists()])
     unknown: list[str] = []
     made = {one.candidate for one in records if one.candidate != one.parent}
+    first, begun = next((row.release_id for row in releases.log.rows()), None), False
     at: str | None = release_id
     while at is not None:
         release = releases.get(at)
+        begun = begun or release.id == first
         if release.id not in made:
             found = _brought(releases, release.id)
             seen |= {name: where for name, where in found.seen.items() if name not in seen}
-            unknown += found.unknown
+            unknown += () if _cleared(named, release.id, begun) else found.unknown
         at = release.parent if release.parent is not None and _here(releases, release.parent) else None
-    seen |= seen_in([Path(place) for place in named])
-    return Origin(seen, () if named else tuple(unknown))
+    return Origin(seen | told_by(named), tuple(unknown))
+
+
+def told_by(named: Sequence[str]) -> dict[str, str]:
+    """Return the names of all tasks in what `held_out.seen` names, and where each was found.
+
+    Raises:
+        ConfigError: one is not there, or tells of no task: nothing is known by it.
+        StoreError: one cannot be read.
+    """
+    found: dict[str, str] = {}
+    for _, place in map(whose, named):
+        there = seen_in([Path(place)])
+        if not there:
+            raise ConfigError(
+                f"held_out.seen names {place}, which tells of no task.",
+                hint="A memory keeps none: name the runs that it learned from.",
+            )
+        found = there | found
+    return found
+
+
+def whose(text: str) -> tuple[str, str]:
+    """Return what one entry of `held_out.seen` says: how the id of the release begins, empty for the first, and the
+    place."""
+    found = OF_RELEASE.fullmatch(text)
+    return (found[1], found[2]) if found is not None else ("", text)
+
+
+def _cleared(named: Sequence[str], release_id: str, begun: bool) -> bool:
+    """Say whether it is named what a release has learned from.
+
+    Args:
+        named: as in `held_out.seen`.
+        release_id: which.
+        begun: whether the evolution began with it, or with what grew from it.
+    """
+    return any(release_id.startswith(ident) if ident else begun for ident, _ in map(whose, named))
 
 
 def _brought(releases: Releases, release_id: str) -> Origin:
     """Return what a release has learned from that did not come to be here."""
     release, folder = releases.get(release_id), releases.folder(release_id)
     found = of_adapter(folder / "adapter", "adapter") if release.adapter is not None else Origin()
+    found = replace(found, unknown=tuple(f"{one} of release {release_id[:12]}" for one in found.unknown))
     if release.memory_snapshot is not None:
         with Store.open(folder / "memory" / FILE, create=False) as store:
             if next(iter(entries(store)), None) is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...agent.evolution.clade import choose_parent
-from ...agent.evolution.generation import Figures, Generation, Ruling
+from ...agent.evolution.generation import OVERTAKEN, Figures, Generation, Ruling
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError
 from ...release_memory import FILE, holds_items, memory_id
@@ -57,7 +57,7 @@ class Evolving:
         self._proposing = Proposing(home, config, self._verifying, lambda now: proposing_model(config, releases, now))
         self._roles = Roles(home, config, self._verifying)
         self._collecting = Collecting(home, config, releases, allowed=Allowance(may.collect, seconds), **shown)
-        self._learning = Learning(home, config, self._verifying, Allowance(may.distil, seconds))
+        self._learning = Learning(home, config, self._verifying, may.distil)
         time = Allowance(may.train, seconds)
         self._training = Training(home, config, releases, self._verifying, self._roles, allowed=time, **shown)
         self._gating = Gating(home, config, releases, allowed=Allowance(may.gate, seconds), **shown)
@@ -135,6 +135,9 @@ class Evolving:
         """Promote the candidate, or leave things as they are; say which alarms ring."""
         figures = await self._gating.settle(now)
         before = [one for one in self._home.kept() if one.number != now.number]
+        if OVERTAKEN in figures:
+            # As the record will say: what is in force is not this candidate, so its games are not what counts.
+            now = now.model_copy(update={"decision": "not_yet"})
         found = rung([*before, now], self._config.collapse)
         return {**figures, "alarms": [alarm.as_dict() for alarm in found]}
 

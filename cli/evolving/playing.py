@@ -89,6 +89,18 @@ async def played(
     return directory
 
 
+def every(directory: RunDirectory) -> list[Trajectory]:
+    """Return all attempts of a run, those that infrastructure ended included, without their steps.
+
+    A run that was killed before it had a store has played nothing, and gets one.
+
+    Raises:
+        ConfigError, StoreError: it is damaged.
+    """
+    with Store.open(directory.store_url(directory.load_config())) as store:
+        return list(store.headers(run_id=directory.run_id))
+
+
 def attempts(directory: RunDirectory) -> list[Trajectory]:
     """Return the attempts of a run that infrastructure did not end, in an order that does not hang on when they ended.
 

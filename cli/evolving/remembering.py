@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import fmean, pstdev
@@ -13,7 +14,7 @@ from ...agent.distiller import Asking, Distiller, ScriptDistiller
 from ...agent.evolution.generation import Figures, Generation
 from ...agent.llms import build_llm
 from ...agent.prompting import Prompts
-from ...config_evolve import EvolveConfig
+from ...config_evolve import EvolveConfig, PhaseBudget
 from ...core import Trajectory, Usage
 from ...memory.bank import Memory
 from ..wire import build_distiller
@@ -32,14 +33,20 @@ class Learning:
         home: of the evolution.
         config: its settings.
         verifying: says which attempts count, and what they came to.
-        allowed: what distilling may use up.
+        may: what distilling may use up.
+        clock: the time in seconds, for tests.
     """
 
     def __init__(
-        self, home: Home, config: EvolveConfig, verifying: Verifying, allowed: Allowance | None = None
+        self,
+        home: Home,
+        config: EvolveConfig,
+        verifying: Verifying,
+        may: PhaseBudget | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._home, self._config, self._verifying = home, config, verifying
-        self._allowed = allowed or Allowance()
+        self._may, self._clock, self._at = may or PhaseBudget(), clock, clock()
 
     async def credit(self, now: Generation) -> Figures:
         """Let the items that stood in prompts learn what they were worth.
@@ -67,7 +74,8 @@ class Learning:
             groups.setdefault(one.task.id, []).append(one)
         with self._memory(now) as memory:
             folder = self._home.generation(now.number)
-            learned = Learned.begun(folder, memory)
+            learned, self._at = Learned.begun(folder, memory), self._clock()
+            allowed = Allowance(self._may, lambda: learned.seconds + self._clock() - self._at)
             async with self._distiller(memory) as distiller:
                 if learned.made is not None:  # a process died while memory took this in
                     learned = await self._remembered(learned, folder, memory, distiller)
@@ -75,12 +83,12 @@ class Learning:
                     for last, one in enumerate(group, 1):
                         if one.id in learned.attempts:
                             continue
-                        if limit := self._allowed.reached(learned.usage.tokens, learned.usage.cost_usd):
+                        if limit := allowed.reached(learned.usage.tokens, learned.usage.cost_usd):
                             left_out[limit] += 1
                             continue
                         items = await distiller.distil(group[:last]) if distiller is not None else []
                         made = Made(attempt=one.id, items=tuple(items), since=memory.head.seq)
-                        learned = learned.making(folder, made, _took(distiller))
+                        learned = learned.making(folder, made, _took(distiller), self._lap())
                         learned = await self._remembered(learned, folder, memory, distiller)
             await asyncio.to_thread(memory.forget)
             return {**learned.counted(memory), **holdings(memory), **left(left_out)}
@@ -89,7 +97,12 @@ class Learning:
         """Let memory take in what was written down, and write that down too."""
         assert learned.made is not None
         await asyncio.to_thread(memory.remember, learned.made.left(memory))
-        return learned.taken(folder, _took(distiller))
+        return learned.taken(folder, _took(distiller), self._lap())
+
+    def _lap(self) -> float:
+        """Return the seconds since the last time was written down."""
+        before, self._at = self._at, self._clock()
+        return self._at - before
 
     def _memory(self, now: Generation) -> Memory:
         return Memory.open(self._config.run.memory, self._home.generation(now.number) / MEMORY, create=False)

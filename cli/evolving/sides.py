@@ -55,7 +55,7 @@ class Sides:
             name: of the environment.
             config: of the environment.
             asked: the tasks.
-            enough: asked before each further chunk of them.
+            enough: asked before each further chunk of them that was not begun yet.
 
         Raises:
             LamarckError: they cannot be played.
@@ -87,7 +87,7 @@ class Sides:
             name: of the environment.
             config: of the environment.
             tasks: which; those that are not played are told as unfinished.
-            enough: asked before each chunk but the first.
+            enough: asked before each chunk but the first that was not begun yet.
 
         Raises:
             LamarckError: they cannot be played.
@@ -95,7 +95,8 @@ class Sides:
         samples: list[Sample] = []
         asked = [task.id for task in tasks]
         for start, folder, ids in self._runs(release_id, name, asked):
-            if start and enough():
+            # What lies there costs nothing, and what was begun before a kill comes to its end.
+            if start and not RunDirectory(folder).exists() and enough():
                 break
             chunk = config.model_copy(update={"ids": ids, "limit": None})
             run = as_released(self._home.path, release_id, chunk, self._config.run, self._config.gate.samples)
@@ -110,6 +111,17 @@ class Sides:
         wanted = frozenset(asked)
         samples = [one for one in samples if one.task_id in wanted]
         return Side(called, tuple(samples), infrastructure(samples, len(tasks) * self._config.gate.samples))
+
+    def begun(self, pair: tuple[str, str], name: str, tasks: Sequence[Task]) -> bool:
+        """Say whether both releases have begun all runs that these tasks are played in.
+
+        Raises:
+            ConfigError: such a run is of other tasks.
+        """
+        asked = [task.id for task in tasks]
+        return all(
+            RunDirectory(folder).exists() for release_id in pair for _, folder, _ in self._runs(release_id, name, asked)
+        )
 
     def _runs(self, release_id: str, name: str, ids: Sequence[str]) -> Iterator[tuple[int, Path, tuple[str, ...]]]:
         """Yield the runs that these tasks are played in: the number of the first task, the folder, and its tasks.

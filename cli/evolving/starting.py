@@ -9,20 +9,21 @@ from pathlib import Path
 from ...agent.tasksets import load_taskset
 from ...config_evolve import EvolveConfig
 from ...errors import ConfigError, SandboxError
-from ...evals.gate.held_out import names_in, seen_in
+from ...evals.gate.held_out import names_in
 from ...evals.probes.made_tools import MadeTools
 from ...evals.probes.planted_tools import PlantedTools
 from ...releases import Releases
 from ..wire import select
 from ..wire_tools import open_pool
 from .home import Home
-from .origin import Origin, of_adapter, of_release
-from .others import too_few
+from .origin import Origin, of_adapter, of_release, told_by, whose
+from .others import HELD_OUT, named, too_few
 
 MEND = (
     "Name the runs it learned from by --set 'held_out.seen=[\"RUN\"]', or let it be unknown by --set "
     "'gate.waived=[\"held-out\"]'."
 )
+NAME = "Name the runs it learned from by --set 'held_out.seen=[\"RUN\"]'; for a release that was imported, RELEASE=RUN."
 SANDBOXED = (MadeTools.name, PlantedTools.name)
 """Probes that cannot be asked without a sandbox."""
 
@@ -32,21 +33,20 @@ def check_start(config: EvolveConfig) -> None:
 
     Raises:
         ConfigError: it is not known what it was trained on, or it was trained on what is held out; or what
-            `held_out.seen` names is not there.
+            `held_out.seen` names is not there, or tells of no task.
     """
-    adapter, seen = config.run.model.adapter, seen_in([Path(place) for place in config.held_out.seen])
+    adapter, seen = config.run.model.adapter, told_by(config.held_out.seen)
     if not config.gated or (adapter is None and not seen):
         return
     origin = of_adapter(Path(adapter), "adapter") if adapter is not None else Origin()
-    if origin.unknown and not config.held_out.seen and "held-out" not in config.gate.waived:
+    cleared = any(not ident for ident, _ in map(whose, config.held_out.seen))
+    if origin.unknown and not cleared and "held-out" not in config.gate.waived:
         raise ConfigError(
             f"what {origin.unknown[0]} was trained on is not known here, so the gate could never promote anything.",
             hint=MEND,
         )
-    held, known = config.held_out, {**origin.seen, **seen}
-    given = config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
-    taskset = load_taskset(given.name, given.options)
-    names = names_in(taskset, select(taskset, given)) if known else {}
+    known = {**origin.seen, **seen}
+    names = _looked_at(config) if known else {}
     found = {ident: next((known[name] for name in own if name in known), None) for ident, own in names.items()}
     learned = {ident: where for ident, where in found.items() if where is not None}
     if learned:
@@ -54,8 +54,20 @@ def check_start(config: EvolveConfig) -> None:
         raise ConfigError(
             f"{len(learned)} of the {len(found)} held-out tasks were learned from before, the first is {ident}, in "
             f"{where}: the gate would refuse everything.",
-            hint="Hold out others by --held-out, or begin without --adapter.",
+            hint="Hold out others by --held-out and held_out.others, or begin without --adapter.",
         )
+
+
+def _looked_at(config: EvolveConfig) -> dict[str, tuple[str, ...]]:
+    """Return the names of all tasks that the gate looks at, those of other environments as well, as it calls them."""
+    held = config.held_out
+    own = config.run.taskset.model_copy(update={"split": held.split, "limit": held.limit, "ids": ()})
+    found: dict[str, tuple[str, ...]] = {}
+    for name, one in {HELD_OUT: own, **named(config)}.items():
+        taskset = load_taskset(one.name, one.options)
+        before = "" if name == HELD_OUT else f"{name}: "
+        found |= {before + ident: names for ident, names in names_in(taskset, select(taskset, one)).items()}
+    return found
 
 
 def told(config: EvolveConfig, home: Home, releases: Releases) -> list[str]:
@@ -70,12 +82,12 @@ def told(config: EvolveConfig, home: Home, releases: Releases) -> list[str]:
     lines = too_few(config)
     if head is not None and "held-out" not in config.gate.waived:
         unknown = of_release(home, releases, head.id, config.held_out.seen).unknown
-        lines += [f"what {one} learned from is not known here, so the gate stays shut. {MEND}" for one in unknown]
+        lines += [f"what {one} learned from is not known here, so the gate stays shut. {NAME}" for one in unknown]
     able = SANDBOXED if config.run.tools.make else SANDBOXED[1:]  # without made tools there are none to run
-    named = [name for name in (config.asked_probes or able) if name in able]
-    if named and "probes" not in config.gate.waived and (why := asyncio.run(_no_sandbox(config))) is not None:
+    asked = [name for name in (config.asked_probes or able) if name in able]
+    if asked and "probes" not in config.gate.waived and (why := asyncio.run(_no_sandbox(config))) is not None:
         lines.append(
-            f"{' and '.join(named)} cannot be asked without a sandbox, so the gate stays shut: {why} Or name the "
+            f"{' and '.join(asked)} cannot be asked without a sandbox, so the gate stays shut: {why} Or name the "
             "probes that are asked, without these, by --set probes=[...]."
         )
     return lines

@@ -103,7 +103,8 @@ class Training:
                 summary = fitted(config, directory, watch, resume=directory.exists())
             if not summary.interrupted:
                 return summary, summary.steps
-            if not self._enough():
+            # Who stops it is heard also where its time is up.
+            if watch.interrupted() or not self._enough():
                 raise KeyboardInterrupt
             # Written down first: a process that dies now is not to train on.
             stopped = Stopped(updates=summary.steps, planned=summary.steps_planned)

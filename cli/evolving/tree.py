@@ -75,12 +75,6 @@ def nodes(records: Sequence[Generation], tree: Iterable[Branch]) -> list[Node]:
     return [Node(node.release.id, node.release.parent, *outcomes.get(node.release.id, (0, 0))) for node in tree]
 
 
-def judged_before(records: Iterable[Generation], number: int) -> frozenset[str]:
-    """Return the releases that the gates of generations before this one have let play: what that took is counted."""
-    gated = [one for one in records if one.number < number and "gate" in one.figures]
-    return frozenset(ident for one in gated for ident in (one.head, one.candidate) if ident is not None)
-
-
 def surest(records: Sequence[Generation], tree: Iterable[Branch], head: str | None = None) -> Node | None:
     """Return the release whose own held-out games promise most (see `best`), None where none was judged.
 

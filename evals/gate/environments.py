@@ -14,7 +14,7 @@ from .checks import episodes, fell, one_sided, outcomes
 from .claims import Claim, claim, latest
 from .evidence import Environment, Evidence
 from .spending import Account, share
-from .wealth import log_wealth
+from .wealth import MOST, log_wealth_of
 from .words import between, count, points
 
 
@@ -63,7 +63,8 @@ def environments(evidence: Evidence, config: GateConfig, spend: Account) -> Chec
 
 
 def ties_needed(config: GateConfig, number: int) -> int:
-    """Return how many tasks, all of them with the same outcome as before, show that nothing was lost.
+    """Return how many tasks, all of them with the same outcome as before, show that nothing was lost; `MOST` where no
+    number that can be played does.
 
     Args:
         config: margin, level and rounds.
@@ -72,11 +73,13 @@ def ties_needed(config: GateConfig, number: int) -> int:
     needed = math.log(config.rounds) - math.log(config.alpha * share(number))
 
     def enough(tasks: int) -> bool:
-        return log_wealth([0.0] * tasks, -config.forget_margin) >= needed
+        return log_wealth_of({0.0: tasks}, -config.forget_margin) >= needed
 
     low, high = 0, 1
     while not enough(high):
         low, high = high, 2 * high
+        if low >= MOST:
+            return MOST
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

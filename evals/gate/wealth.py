@@ -53,10 +53,11 @@ def log_wealth(values: Sequence[float], bound: float = 0.0) -> float:
     """
     if values and max(map(abs, values)) > 1 + 1e-9:
         raise ValueError(f"evidence is gathered of values in [-1, 1], not of {max(values, key=abs)}.")
-    return _mixed(Counter(values), bound)
+    return log_wealth_of(Counter(values), bound)
 
 
-def _mixed(counts: Mapping[float, int], bound: float) -> float:
+def log_wealth_of(counts: Mapping[float, int], bound: float) -> float:
+    """Return the same, of values that are counted: value to how often it was seen."""
     return _log_mean_exp(_logs(counts, bound))
 
 
@@ -100,11 +101,11 @@ def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float
 def _crossing(counts: Mapping[float, int], needed: float) -> float:
     """Return the bound up to which the evidence is enough; it falls as the bound rises."""
     low, high = -1 + 1e-6, sum(value * n for value, n in counts.items()) / sum(counts.values())
-    if _mixed(counts, low) < needed:
+    if log_wealth_of(counts, low) < needed:
         return -1.0
     for _ in range(HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _mixed(counts, middle) >= needed else (low, middle)
+        low, high = (middle, high) if log_wealth_of(counts, middle) >= needed else (low, middle)
     return low
 
 

@@ -16,6 +16,8 @@ are rarer than words."""
 
 NUMBERED = re.compile(r"^\s*\d{1,3}[.):]\s", re.MULTILINE)
 """The number of an entry of a list."""
+COUNTED = re.compile(r"\(\d+ steps that mattered, of \d+\)|\ball \d+ attempts that succeeded", re.IGNORECASE)
+"""What items made by script say of how many steps and attempts they were made of."""
 
 
 class Leak(NamedTuple):
@@ -84,8 +86,9 @@ def told_together(answers: Iterable[tuple[str, str]], texts: Mapping[str, str]) 
 
 
 def stands(answer: str, text: str, question: str) -> bool:
-    """Say whether an answer stands as a word in a text, outside of the question; the numbers of lists are no words."""
-    left = _folded(NUMBERED.sub("", text)).replace(_folded(question), " ")
+    """Say whether an answer stands as a word in a text, outside of the question; the numbers of lists are no words, nor
+    are those in which an item counts what it was made of."""
+    left = _folded(COUNTED.sub(" ", NUMBERED.sub("", text))).replace(_folded(question), " ")
     return re.search(rf"(?<![\w.]){re.escape(_folded(answer))}(?!\w|\.\d)", left) is not None
 
 
