@@ -75,7 +75,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def toml_value(value: Any) -> str:
-    """Return a value as TOML that `parse_assignment` reads back; what is None in a table is left out, as TOML has none."""
+    """Return a value as TOML that `parse_assignment` reads back. TOML has no None, so a table leaves it out."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
