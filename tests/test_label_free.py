@@ -12,6 +12,7 @@ from lamarck.cli.evolving.alarms import rung as rung_of
 from lamarck.cli.evolving.playing import attempts
 from lamarck.config_gate import CollapseConfig
 from lamarck.errors import ConfigError
+from lamarck.evals.figures.paired import mcnemar
 from lamarck.evals.proposed.sums import Draft, SumMaker, sum_task, sums
 from lamarck.releases import Releases
 from lamarck.rundir import RunDirectory
@@ -78,17 +79,22 @@ def test_whatever_the_labels_say_the_weights_are_the_same(small):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
     ("world", "settings", "generations"), [(sums_world, sums_settings, 3), (code_world, code_settings, 2)]
 )
-def test_label_free_in_full(tmp_path, world, settings, generations, seed):
-    folder = world(tmp_path, seed)
-    records = evolved(folder, settings(folder) | FULL | {"generations": generations})
-    pair = compared(folder / "home", records[0].head, records[-1].candidate)
-    print(seed, [one.decision for one in records], pair)
-    assert rung(records) == [set()] * generations
-    assert pair.difference.low > 0 and pair.p < 0.05
+def test_label_free_in_full(tmp_path, world, settings, generations):
+    """Weighed over three seeds together: what one model gains in 100 games hangs on how its processor rounds."""
+    pairs = []
+    for seed in range(3):
+        (tmp_path / str(seed)).mkdir()
+        folder = world(tmp_path / str(seed), seed)
+        records = evolved(folder, settings(folder) | FULL | {"generations": generations})
+        pairs.append(compared(folder / "home", records[0].head, records[-1].candidate))
+        print(seed, [one.decision for one in records], pairs[-1])
+        assert rung(records) == [set()] * generations
+    assert all(pair.difference.value > 0 for pair in pairs)
+    lost, won = sum(pair.losses for pair in pairs), sum(pair.wins for pair in pairs)
+    assert won > lost and mcnemar(lost, won).exact < 0.01
 
 
 @pytest.mark.full
