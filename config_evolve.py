@@ -85,16 +85,29 @@ class PhaseBudget(TimeBudget):
 
 
 class PhaseBudgets(Section):
-    """Budgets of single phases, looked at while they run. What has begun comes to its end, so a little more may go."""
+    """Budgets of single phases, looked at while they run. What has begun comes to its end, so a little more may go.
 
+    The others have none: `credit` and `build` ask no model and go through what was collected, which `collect` limits;
+    `settle` writes down what was decided. Nor have students; `propose.students` says what bounds those.
+    """
+
+    propose: PhaseBudget = PhaseBudget()
+    """No further task is made, and those there are are played; one at least has to be. Proposers that choose among
+    given tasks take no notice. After a kill none is made again; with `max_hours` it hangs on the clock how many there
+    are."""
     collect: PhaseBudget = PhaseBudget()
-    """No further episode is begun, and the generation goes on with those there are."""
+    """No further episode is begun, and the generation goes on with those there are. What is judged and repaired while
+    they are played belongs to it; what memory learns between links of chains does not."""
+    verify: PhaseBudget = PhaseBudget()
+    """No further attempt is judged, task by task, by a verifier that goes by siblings and so judges when all have been
+    played; nothing is learned from those that are left. Any other has judged in `collect`."""
     distil: PhaseBudget = PhaseBudget()
     """The attempts that are left are not distilled."""
     train: TimeBudget = TimeBudget()
     """Training ends with the update it is in, and what it has come to is the adapter."""
     gate: PhaseBudget = PhaseBudget()
-    """No further chunk of held-out games is begun: what is not known by then is not yet."""
+    """No further chunk of held-out games is begun: what is not known by then is not yet. The audit of what was played
+    (`held_out.audit`) comes to its end: releases are compared on the same games."""
 
 
 class BudgetConfig(Section):

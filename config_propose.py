@@ -5,6 +5,30 @@ from __future__ import annotations
 from pydantic import Field, JsonValue
 
 from .config_tree import Tree
+from .section import Section
+
+
+class StudentsConfig(Section):
+    """How an evolution measures what self-made tasks teach (SOAR, 2601.18778): a student, a copy of the parent's
+    weights, is trained on a set of them and plays given tasks that the parent has played before. What it solves more of
+    those than the parent is the progress of each task of its set, and the student is thrown away.
+
+    That takes at most sets x updates, and (sets + 1) x tasks x samples episodes. It is done when all attempts of a
+    generation are there, judged where a verifier judges them, and no budget of a phase ends it.
+    """
+
+    sets: int = Field(default=0, ge=0)
+    """Into how many sets the tasks of a generation are dealt, in the order in which they were proposed; each has a
+    student. 0 trains none. To pay for progress takes 2, so that there is something to compare with."""
+    updates: int = Field(default=10, gt=0)
+    """Updates of a student, which is trained as `train` says."""
+    tasks: int = Field(default=8, gt=0)
+    """Given tasks that parent and students play, of the split that is played: drawn by `seed`, the same in each
+    generation, all where there are fewer. They are not proposed, nor any that says the same, nothing learns from them,
+    and none of them says what a held-out one says."""
+    samples: int = Field(default=1, gt=0)
+    """Attempts at each, played as a release plays: more than one tell more only with a `run.model.temperature` above
+    0."""
 
 
 class ProposeConfig(Tree):
@@ -33,4 +57,6 @@ class ProposeConfig(Tree):
     """Folder of your own propose_*.md; what is not there is taken from the package."""
     reward: str = "azr"
     """What a task earns its proposer: azr (1 - success unless 0 or 1), uncertainty, difficulty, learnability, variance,
-    injected, regret, or progress (of `lamarck propose --history` alone: an evolution refuses it)."""
+    injected, regret, or progress, which in an evolution is that of its students."""
+    students: StudentsConfig = StudentsConfig()
+    """Students, by whose progress tasks are paid; heeded by an evolution alone."""

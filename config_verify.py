@@ -64,7 +64,8 @@ class VerifyConfig(Section):
     either; that an episode was shorter than the budget cannot be hidden, and in worlds that end only when won
     (household, alfworld) it says as much to who counts steps (`rule` with `max_steps`)."""
     hide_end: bool = True
-    """Show a verifier no last observation of an episode that is over: many worlds say there how it went."""
+    """Show a verifier no last observation of an episode that is over: many worlds say there how it went. Where the
+    truth is withheld, a model that distils is shown none either."""
     record: bool = False
     """Keep what models are asked as judges and what they answer, in `judgements.jsonl` beside the run, to train on it.
     An evolution sets this where `train.samples.roles` names the verifier."""

@@ -233,6 +233,8 @@ class Verdict(Wire):
     critique: str = ""
     evidence: tuple[ToolCall, ...] = ()
     judge: str = "environment"
+    members: tuple[Verdict, ...] = ()
+    """What each of those said whose vote this is, in their order, without the evidence, which stands on the whole."""
 
 
 class Failure(Wire):

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import JsonValue, ValidationError
+
 from .core import Trajectory, Verdict
 from .errors import ConfigError
 
@@ -133,6 +135,28 @@ def silent(trajectory: Trajectory, word: Word = PLAIN) -> str | None:
     if word.weight == 0.0 or word.youden <= 0.0 or not math.isfinite(word.youden):
         return WORTHLESS
     return UNSURE if verdict.confidence < word.least else None
+
+
+def abstained(verdict: Verdict) -> dict[str, JsonValue]:
+    """Return what an attempt keeps, as `meta["unjudged"]`, of a verdict that says nothing: by whom, why, and what the
+    members of a vote said nevertheless."""
+    found: dict[str, JsonValue] = {"judge": verdict.judge, "why": verdict.critique}
+    members: list[JsonValue] = [one.model_dump(mode="json") for one in verdict.members]
+    return found | ({"members": members} if members else {})
+
+
+def abstention(trajectory: Trajectory) -> Verdict | None:
+    """Return the verdict that says nothing which `abstained` kept of an attempt; None where it has none."""
+    told = trajectory.meta.get("unjudged")
+    if not isinstance(told, dict):
+        return None
+    kept = told.get("members")
+    try:
+        members = tuple(Verdict.model_validate(one) for one in kept) if isinstance(kept, list) else ()
+    except ValidationError:  # of another version: who abstained and why is known all the same
+        members = ()
+    why, judge = str(told.get("why", "")), str(told.get("judge"))
+    return Verdict(passed=False, score=0.5, confidence=0.0, critique=why, judge=judge, members=members)
 
 
 def as_judged(trajectory: Trajectory, word: Word = PLAIN) -> Trajectory:

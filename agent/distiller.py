@@ -19,6 +19,7 @@ from ..memory.merge import Same, alike
 from ..memory.scripts import distil as distil_script
 from ..seams import LLM
 from .prompting import Prompts
+from .verifiers.blinded import blind_end
 
 log = logging.getLogger("lamarck.memory")
 
@@ -67,10 +68,13 @@ class LLMDistiller:
         llm: the model.
         prompts: has the prompt `distil`.
         config: how many items, how long.
+        hide_end: show no last observation of an attempt that is over. Where the truth is withheld, one whose world has
+            ended it has none to show, and one whose steps ran out has: that would be the outcome of many a world.
     """
 
-    def __init__(self, llm: LLM, prompts: Prompts, config: DistilConfig) -> None:
+    def __init__(self, llm: LLM, prompts: Prompts, config: DistilConfig, *, hide_end: bool = False) -> None:
         self._llm = llm
+        self._hide_end = hide_end
         self._prompts = prompts
         self._config = config
         self._used = Usage()
@@ -89,11 +93,12 @@ class LLMDistiller:
         told = judged(trajectories)
         if not told:
             return []
+        seen = [blind_end(one) for one in told] if self._hide_end else told
         text = self._prompts.fill(
             "distil",
             limit=str(self._config.max_items),
             goal=told[-1].task.goal,
-            records="\n\n".join(record_text(number, t) for number, t in enumerate(told, 1)),
+            records="\n\n".join(record_text(number, t) for number, t in enumerate(seen, 1)),
         )
         try:
             reply = await self._llm.chat([Message(role="user", content=text)], sampling=Sampling(max_tokens=1024))

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from ..core import Choice, Message, Reply, Sampling, ToolSpec, Usage
 from ..errors import ModelError
-from .embedded_lanes import Lanes
+from .embedded_lanes import Lanes, shares
 from .embedded_load import load_model
 from .llm_choice import picked
 from .packed import PackedScorer, Scored
@@ -29,8 +29,8 @@ class EmbeddedLLM:
         threads: CPU threads of torch; None leaves them as they are.
         at_once: episodes that are played beside each other, which share these threads out among them; with `threads`
             of 1 every call is computed alike, whatever is asked beside it.
-        dtype: `auto` times both once and takes the faster: bfloat16 is several times faster than float32 on a
-            processor with instructions for it, and several times slower on one without.
+        dtype: `auto` times both once, by the threads of one episode, and takes the faster: bfloat16 is several times
+            faster than float32 on a processor with instructions for it, and several times slower on one without.
         score_kind: how a continuation is scored; the mean does not favour short ones.
         score_end: whether the token that ends the answer counts as part of each continuation.
         sessions: episodes whose prompt cache is kept at once, in each lane.
@@ -143,7 +143,8 @@ class EmbeddedLLM:
     def _load(self) -> Lanes:
         with self._loading:
             if self._lanes is None:
-                loaded = load_model(self.folder, self.adapter, self.dtype)
+                each = shares(self._at_once, self._threads)[0]
+                loaded = load_model(self.folder, self.adapter, self.dtype, each)
                 self.dtype, self.policy_version = loaded.dtype, loaded.version
                 self._tokenizer, self._context = loaded.tokenizer, loaded.context
                 self._lanes = Lanes(loaded.model, at_once=self._at_once, threads=self._threads, sessions=self._sessions)

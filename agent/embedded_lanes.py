@@ -32,10 +32,7 @@ class Lane:
         self.scorer = PackedScorer(model, sessions=sessions)
         self.calls = 0
         """Calls that wait or run."""
-        self.executor = ThreadPoolExecutor(1, f"lamarck-model-{number}")
-        if threads is not None:
-            with STARTING:
-                self.executor.submit(_only, threads).result()
+        self.executor = one_thread(f"lamarck-model-{number}", threads)
 
 
 class Lanes:
@@ -44,18 +41,16 @@ class Lanes:
     Args:
         model: a transformers causal model.
         at_once: episodes that are played beside each other; there are no more lanes than that.
-        threads: CPU threads of torch over all lanes; None takes what torch would.
+        threads: CPU threads of torch over all lanes; None takes what torch would. See `shares`.
         sessions: episodes whose prompt cache is kept at once, in each lane.
     """
 
     def __init__(self, model: Any, *, at_once: int, threads: int | None, sessions: int) -> None:
-        import torch
-
-        total = threads if threads is not None else torch.get_num_threads()
-        count = 1 if model.device.type != "cpu" else max(1, min(at_once, total))
-        each = threads if count == 1 else total // count
-        self.lanes = [Lane(number, model, sessions, each) for number in range(count)]
-        self._most = sessions * count
+        each: tuple[int | None, ...] = shares(at_once if model.device.type == "cpu" else 1, threads)
+        if len(each) == 1:
+            each = (threads,)
+        self.lanes = [Lane(number, model, sessions, own) for number, own in enumerate(each)]
+        self._most = sessions * len(each)
         self._places: OrderedDict[str, Lane] = OrderedDict()
 
     def of(self, session: str | None) -> Lane:
@@ -81,6 +76,29 @@ class Lanes:
         """End the threads."""
         for lane in self.lanes:
             lane.executor.shutdown(wait=True)
+
+
+def shares(at_once: int, threads: int | None) -> tuple[int, ...]:
+    """Return the CPU threads of each lane on a processor, at least one; the first ones have what is left over.
+
+    Args:
+        at_once: episodes that are played beside each other; there are no more lanes than that.
+        threads: over all lanes; None takes what torch would.
+    """
+    import torch
+
+    total = max(1, threads if threads is not None else torch.get_num_threads())
+    count = max(1, min(at_once, total))
+    return tuple(total // count + (number < total % count) for number in range(count))
+
+
+def one_thread(name: str, threads: int | None) -> ThreadPoolExecutor:
+    """Return a thread in which torch uses so many CPU threads; None leaves them as they are."""
+    executor = ThreadPoolExecutor(1, name)
+    if threads is not None:
+        with STARTING:
+            executor.submit(_only, threads).result()
+    return executor
 
 
 def _only(threads: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from ..errors import ConfigError, ModelError, boundary
 from ..weights import check_base, policy_version, read_manifest, weights_id
+from .embedded_lanes import one_thread
 
 UNBOUNDED = 1 << 30
 """Room in tokens of a model that does not count positions."""
@@ -27,13 +29,14 @@ class Loaded(NamedTuple):
     """Policy version: id of the weights and, behind a `+`, of the adapter on them."""
 
 
-def load_model(folder: Path, adapter: Path | None, dtype: str) -> Loaded:
+def load_model(folder: Path, adapter: Path | None, dtype: str, threads: int | None = None) -> Loaded:
     """Load base weights, and an adapter into them.
 
     Args:
         folder: as transformers saves a model.
         adapter: as `lamarck train` saves one.
         dtype: `auto` times bfloat16 and float32 once and takes the faster.
+        threads: CPU threads of torch by which a call is computed, and `auto` measured; None leaves them as they are.
 
     Raises:
         ConfigError: there is no adapter, it is damaged, was trained on other weights, or peft is not installed.
@@ -45,7 +48,7 @@ def load_model(folder: Path, adapter: Path | None, dtype: str) -> Loaded:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    chosen = faster_dtype() if dtype == "auto" else dtype
+    chosen = faster_dtype(threads) if dtype == "auto" else dtype
     # Torn files, unknown architectures and foreign formats each fail with a type of their own.
     with boundary(ModelError, f"cannot load model {folder}"):
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -87,8 +90,20 @@ def _with_adapter(model: Any, adapter: Path, *, merge: bool) -> Any:
         return adapted.merge_and_unload() if merge else adapted.get_base_model()
 
 
-def faster_dtype() -> Literal["bfloat16", "float32"]:
-    """Return the number format in which this machine multiplies matrices of the model's size faster."""
+def faster_dtype(
+    threads: int | None = None, clock: Callable[[], float] = time.perf_counter
+) -> Literal["bfloat16", "float32"]:
+    """Return the number format in which this machine multiplies matrices of the model's size faster.
+
+    Args:
+        threads: CPU threads of torch that multiply, as in `load_model`: which is faster may hang on their number.
+        clock: tells the time in seconds.
+    """
+    with one_thread("lamarck-dtype", threads) as executor:
+        return executor.submit(_timed, clock).result()
+
+
+def _timed(clock: Callable[[], float]) -> Literal["bfloat16", "float32"]:
     import torch
 
     seconds: dict[str, float] = {}
@@ -97,8 +112,8 @@ def faster_dtype() -> Literal["bfloat16", "float32"]:
         right = torch.ones((576, 1536), dtype=getattr(torch, dtype))
         laps = []
         for _ in range(6):
-            clock = time.perf_counter()
+            began = clock()
             left @ right
-            laps.append(time.perf_counter() - clock)
+            laps.append(clock() - began)
         seconds[dtype] = min(laps)
     return "bfloat16" if seconds["bfloat16"] < seconds["float32"] else "float32"

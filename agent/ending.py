@@ -10,7 +10,9 @@ from langgraph.runtime import Runtime
 
 from ..core import Stop, Trajectory, Usage, Verdict, content_id
 from ..errors import EnvironmentFailure, ModelError, SandboxError, StoreError, ToolError, boundary
-from .context import EpisodeContext, EpisodeState, new_state
+from ..judged import abstained
+from .context import EpisodeContext
+from .episode_state import EpisodeState, new_state
 from .hooks import Judged, Retry
 
 Run = Runtime[EpisodeContext]
@@ -31,7 +33,7 @@ async def verify(state: EpisodeState, runtime: Run) -> dict[str, Any]:
     if verdict.confidence > 0.0:
         pending: dict[str, Any] = {"verdict": verdict.model_dump(mode="json")}
     else:
-        pending = {"unjudged": {"judge": verdict.judge, "why": verdict.critique}}
+        pending = {"unjudged": abstained(verdict)}
     if judged.usage == Usage():
         return {"pending": pending}
     return {

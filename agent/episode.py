@@ -17,8 +17,9 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from ..core import Usage
-from .context import Attempt, EpisodeContext, EpisodeState
+from .context import EpisodeContext
 from .ending import Run, learn, record, reflect, repair, verify
+from .episode_state import Attempt, EpisodeState
 from .hooks import Hooks, Recalled, Situation
 from .loops import note
 from .prompting import new_history, push

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from typing import NamedTuple
 
 from ..core import Task
 from ..store import AttemptRow, Store
-from .context import Attempt
 from .ending import trajectory_id
+from .episode_state import Attempt
 from .hooks import Repair, Retry
 
 Job = tuple[Task, int]
 """A task and the number of one of its samples."""
 
 
-async def plan(
-    run_id: str, jobs: Sequence[Job], store: Store, repair: Repair | None = None
-) -> dict[tuple[str, int], Attempt]:
-    """Return the attempt with which each unfinished sample goes on, by task id and sample.
+class Plan(NamedTuple):
+    """Where samples go on; each by its task id and its number."""
+
+    attempts: Mapping[tuple[str, int], Attempt]
+    """The attempt with which each unfinished sample goes on."""
+    begun: Set[tuple[str, int]]
+    """Those of them that an earlier process has begun: an attempt is open, failed or to be repaired."""
+
+
+async def plan(run_id: str, jobs: Sequence[Job], store: Store, repair: Repair | None = None) -> Plan:
+    """Say where the unfinished ones of these samples go on.
 
     A sample is finished when its latest attempt came to its end and nothing wants to repair it. An attempt that was
     begun and not ended goes on under its own number; one that infrastructure killed is followed by the next. Where an
@@ -52,7 +60,7 @@ async def plan(
             cost=retry.cost if retry else 0.0,
             deepened=retry.deepened if retry else 0,
         )
-    return found
+    return Plan(found, found.keys() & known.keys())
 
 
 def numbered(

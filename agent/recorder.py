@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core import Step, Task, Trajectory
 from ..store import Store
-from .context import Attempt
+from .episode_state import Attempt
 
 
 class StoreRecorder:

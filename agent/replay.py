@@ -9,8 +9,9 @@ from langchain_core.runnables import RunnableConfig
 from ..config import RunConfig
 from ..core import Sampling, Step, Task, Trajectory, Usage, content_id
 from ..seams import LLM
-from .context import Attempt, EpisodeContext, new_state
+from .context import EpisodeContext
 from .episode import build_episode_graph
+from .episode_state import Attempt, new_state
 from .hooks import Hooks
 from .hosting import WorldPool
 from .prompting import Prompts

@@ -10,7 +10,8 @@ from pydantic import JsonValue
 from ..core import Message, Reply, Round, Sampling, ToolCall, Usage
 from ..errors import ConfigError
 from .actions import is_open, parse_action
-from .context import EpisodeContext, EpisodeState
+from .context import EpisodeContext
+from .episode_state import EpisodeState
 from .loops import fruitless, remaining
 from .prompting import act_tool, build_messages, call_id, submit_tool
 from .react import STOP, parse_react

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ..core import Message, Reply, Round, Step, Stop, ToolCall, Usage
-from .context import EpisodeContext, EpisodeState
+from .context import EpisodeContext
+from .episode_state import EpisodeState
 from .hooks import Recalled
 from .loops import repeats
 from .observed import Observed

@@ -8,7 +8,8 @@ from typing import Any
 
 from ..core import ToolCall
 from ..tools.tool import capped
-from .context import EpisodeContext, EpisodeState
+from .context import EpisodeContext
+from .episode_state import EpisodeState
 from .hooks import EpisodeTools, ToolBudget
 from .solver import calls_left
 

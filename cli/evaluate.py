@@ -102,13 +102,27 @@ def evaluate(
             repeated, directory, resolved = _again(again, flags, out, resume)
         else:
             directory, resolved = prepare(flags, out, resume)
-        said = None if repeated is None else _say_differences(repeated, quiet=quiet or as_json)
-        result, counted = play(resolved, directory, resume=resume, quiet=quiet or as_json, described=said)
-        if not as_json and (result.failed or result.interrupted or result.stopped_by):
-            console().print(sentence(directory, result, counted, accepted(resolved, directory)), markup=False)
+        _play(resolved, directory, repeated, resume=resume, quiet=quiet, as_json=as_json)
+    _report(resolved, directory, repeated, asked, as_json=as_json)
+
+
+def _play(
+    config: RunConfig, directory: RunDirectory, repeated: Evaluation | None, *, resume: bool, quiet: bool, as_json: bool
+) -> None:
+    """Play the split, and say how that ended where not all of it was played."""
+    said = None if repeated is None else _say_differences(repeated, quiet=quiet or as_json)
+    result, counted = play(config, directory, resume=resume, quiet=quiet or as_json, described=said)
+    if not as_json and (result.failed or result.interrupted or result.stopped_by):
+        console().print(sentence(directory, result, counted, accepted(config, directory)), markup=False)
+
+
+def _report(
+    config: RunConfig, directory: RunDirectory, repeated: Evaluation | None, asked: Asked, *, as_json: bool
+) -> None:
+    """Print the figures of a run that is there."""
     # Where hard questions have more samples than easy ones, only what all of them have says something of all.
-    alike = resolved.collect.samples if resolved.collect.allocate == "uniform" else 1
-    report = Report.of(resolved, directory, replace(asked, k=asked.k or usual_ks(alike)))
+    alike = config.collect.samples if config.collect.allocate == "uniform" else 1
+    report = Report.of(config, directory, replace(asked, k=asked.k or usual_ks(alike)))
     if repeated is not None:
         report.repeats(repeated)
     if as_json:

@@ -12,7 +12,7 @@ from ..core import Trajectory
 from ..errors import TrainingError
 from ..rundir import RunDirectory
 from ..store import Store
-from ..training.live import Draw
+from ..training.live_parts import Draw
 from ..training.live_state import check_place
 from ..training.sources import ordered
 from .live_draws import PLAYED, draw_folder, played, put_to_sleep, slice_of, use_adapter, with_adapter

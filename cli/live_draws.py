@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import ModelConfig
-from ..training.live import Draw, round_folder
+from ..training.live import round_folder
+from ..training.live_parts import Draw
 
 if TYPE_CHECKING:
     from ..agent.vllm import VllmLLM

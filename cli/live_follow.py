@@ -12,7 +12,7 @@ from ..core import Message, Sampling, Trajectory, content_id
 from ..errors import ConfigError
 from ..seams import LLM
 from ..store import Store
-from ..training.live import Draw
+from ..training.live_parts import Draw
 from ..training.semi_online import Acted, Policy, replay
 from .live_draws import PLAYED, draw_folder, played, put_to_sleep, slice_of, use_adapter, with_adapter
 

@@ -128,7 +128,7 @@ def play_and_train(
         # Last: from then on there is something to resume.
         write_whole(directory.config_path, config.dump_toml())
         player = Experts(experts, run, config, out, llm) if expert else Runs(run, config, out, llm, quiet=silent)
-        rounds = Live(config, player, stage, out, stored, Told(config.live.rounds, silent))
+        rounds = Live(config, player, stage, out, stored, Told(config.live.rounds, silent), expert)
         try:
             return asyncio.run(_played(rounds, llm))
         except KeyboardInterrupt:

@@ -43,16 +43,18 @@ async def _learn(
         counts["merged"] += merged
 
     prompts, config = Prompts(), memory.config.distil
+    rewarded = {header.id: header.reward is not None for header in store.headers(failed=False)}
     llm = build_llm(ModelConfig(name=model)) if config.by == "llm" else None
     try:
         distiller: Distiller | None = ScriptDistiller(config) if config.by == "script" else None
         if llm is not None:
             memory.same = llm_same(llm, prompts)
-            distiller = LLMDistiller(llm, prompts, config)
+            # Attempts without a reward are those whose truth was withheld.
+            hide_end = not all(rewarded.values())
+            distiller = LLMDistiller(llm, prompts, config, hide_end=hide_end)
         learner = Remembering(memory, prompts, store, distiller=distiller, on_learned=note)
-        ids = [header.id for header in store.headers(failed=False)]
-        new = await learner.unlearned(ids)
-        counts["known"] = len(ids) - len(new)
+        new = await learner.unlearned(list(rewarded))
+        counts["known"] = len(rewarded) - len(new)
         for done, ident in enumerate(new, 1):
             await learner.learn(store.trajectory(ident))
             if progress is not None:

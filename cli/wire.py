@@ -70,14 +70,8 @@ async def wired(
     taskset = load_taskset(config.taskset.name, config.taskset.options)
     tasks = select(taskset, config.taskset)
     async with AsyncExitStack() as stack:
-        logs = directory.path / "logs"
         if llm is None:
-            at_once = config.collect.concurrency
-            llm = (
-                expert(taskset, tasks)
-                if config.model.name == "expert"
-                else build_llm(config.model, notify, logs, at_once=at_once)
-            )
+            llm = _model(config, taskset, tasks, notify, directory.path / "logs")
             stack.push_async_callback(llm.close)
         if isinstance(llm, VllmLLM):
             await llm.start()  # a server that does not come up is said once, not in each episode
@@ -118,6 +112,12 @@ async def wired(
             on_event=on_event,
         )
         yield Wired(runner, shown, release, replay)
+
+
+def _model(config: RunConfig, taskset: Taskset, tasks: Sequence[Task], notify: Notify | None, logs: Path) -> LLM:
+    if config.model.name == "expert":
+        return expert(taskset, tasks)
+    return build_llm(config.model, notify, logs, at_once=config.collect.concurrency)
 
 
 def _pool(config: RunConfig, taskset: Taskset) -> WorldPool:
@@ -179,7 +179,8 @@ async def build_distiller(
         other = {"name": distil.model} | ({"adapter": None} if distil.model != config.model.name else {})
         model = build_llm(config.model.model_copy(update=other))
         stack.push_async_callback(model.close)
-    distiller = LLMDistiller(model, prompts, distil)
+    hide_end = config.verify.withhold and config.verify.hide_end
+    distiller = LLMDistiller(model, prompts, distil, hide_end=hide_end)
     memory.same = llm_same(model, prompts, distiller.count)
     return distiller
 

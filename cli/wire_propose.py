@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..agent.llms import build_llm
 from ..agent.proposers.finding import load_proposer
+from ..agent.proposers.ledger import CountedLLM, Ledger, Unlimited
 from ..agent.proposers.likeness import Said
 from ..agent.proposers.proposer import Materials, Proposer
 from ..config import ModelConfig, TasksetConfig
@@ -27,6 +28,7 @@ async def proposing(
     trajectories: Iterable[Trajectory] = (),
     said: Callable[[Task], Said] = said_of_ours,
     model: ModelConfig | None = None,
+    ledger: Ledger | None = None,
 ) -> AsyncIterator[Proposer]:
     """Open the proposer that the settings name, with its model, and close both again.
 
@@ -37,21 +39,24 @@ async def proposing(
         trajectories: what was played, to relabel.
         said: what a task says, to know it again under another name.
         model: how the model that proposes is run, where its name does not say all.
+        ledger: what was tried before, and whether that is enough; by default nothing, and never.
 
     Raises:
         LamarckError: the proposer is not known, or its model cannot be had.
     """
     llm = build_llm(model or ModelConfig(name=wanted.model)) if wanted.model is not None else None
+    ledger = ledger or Unlimited()
     materials = Materials(
         tasks=tasks,
         held_out=held_out,
         said=said,
         trajectories=tuple(trajectories),
-        llm=llm,
+        llm=CountedLLM(llm, ledger.heard) if llm is not None else None,
         prompts=Path(wanted.prompts) if wanted.prompts else None,
         seed=wanted.seed,
         near=wanted.near,
         tries=wanted.tries,
+        ledger=ledger,
     )
     try:
         proposer = load_proposer(wanted.by, materials, wanted.options, PROPOSERS)

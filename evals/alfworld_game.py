@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EnvironmentFailure
+from .alfworld_facts import KINDS, Pairs, inner, names_of, things
 from .alfworld_goal import Goal, read_goal
 from .alfworld_wording import Wording, goal_of, read_wording
 from .pddl import canonical_actions, read_pddl, tested_types
@@ -154,25 +154,12 @@ def _build(name: str, problem: str, rules: Rules, wording: Wording, task: str, w
     facts: dict[str, list[list[str]]] = {}
     for predicate, arguments in _ATOM.findall(lowered, begin, end):
         facts.setdefault(predicate, []).append(arguments.split())
-    names = _names(facts)
-    seen = {predicate: {row[0] for row in rows if row} for predicate, rows in facts.items()}
-    second = {predicate: {row[1] for row in rows if len(row) > 1} for predicate, rows in facts.items()}
-    receptacles = sorted(
-        seen.get("receptacletype", set())
-        | seen.get("receptacleatlocation", set())
-        | second.get("inreceptacle", set())
-        | seen.get("openable", set())
-    )
-    objects = sorted(
-        set().union(*(seen.get(kind, set()) for kind in ("objecttype", "objectatlocation", "inreceptacle", *_KINDS)))
-    )
-    locations = sorted(
-        second.get("receptacleatlocation", set()) | second.get("objectatlocation", set()) | second["atlocation"]
-    )
+    names = names_of(facts)
+    receptacles, objects, locations = things(facts)
     r = {ident: number for number, ident in enumerate(receptacles)}
     o = {ident: number for number, ident in enumerate(objects)}
     where = {ident: number for number, ident in enumerate(locations)}
-    pairs = _Pairs(facts)
+    pairs = Pairs(facts)
     places = pairs.lists("receptacleatlocation", r, where)
     contents = [sorted(found) for found in pairs.lists("inreceptacle", r, o, swap=True)]
     types: dict[str, set[str]] = {}
@@ -180,11 +167,8 @@ def _build(name: str, problem: str, rules: Rules, wording: Wording, task: str, w
         types.setdefault(row[0], set()).add(row[1])
     receptacle_types = tuple(frozenset(found) for found in pairs.names("receptacletype", r))
     object_types = tuple(frozenset(found) for found in pairs.names("objecttype", o))
-    kinds = {kind: frozenset(o[row[0]] for row in facts.get(kind, [])) for kind in _KINDS}
+    kinds = {kind: frozenset(o[row[0]] for row in facts.get(kind, [])) for kind in KINDS}
     category = next((kind for kind in CATEGORIES if kind in name), "")
-    inner: dict[int, list[int]] = {o[outer]: [] for _, outer in facts.get("inreceptacleobject", [])}
-    for inside, outer in facts.get("inreceptacleobject", []):
-        inner[o[outer]].append(o[inside])
     return Game(
         name=name,
         goal=goal_of(task),
@@ -203,7 +187,7 @@ def _build(name: str, problem: str, rules: Rules, wording: Wording, task: str, w
         holds_types={kind: frozenset(found) for kind, found in types.items()},
         openable=frozenset(r[row[0]] for row in facts.get("openable", [])),
         kinds=kinds,
-        inner={outer: tuple(sorted(set(found))) for outer, found in inner.items()},
+        inner=inner(facts, o),
         start=where[facts["atlocation"][0][1]],
         contents=tuple(tuple(found) for found in contents),
         lying=frozenset((o[row[0]], where[row[1]]) for row in facts.get("objectatlocation", [])),
@@ -216,41 +200,4 @@ def _build(name: str, problem: str, rules: Rules, wording: Wording, task: str, w
     )
 
 
-_KINDS = ("pickupable", "cleanable", "heatable", "coolable", "toggleable", "sliceable", "isreceptacleobject")
 MARKS = ("isclean", "ishot", "iscool", "issliced", "istoggled")
-
-
-class _Pairs:
-    """Binary facts as lists by number."""
-
-    def __init__(self, facts: Mapping[str, list[list[str]]]) -> None:
-        self._facts = facts
-
-    def lists(self, predicate: str, of: dict[str, int], to: dict[str, int], *, swap: bool = False) -> list[set[int]]:
-        found: list[set[int]] = [set() for _ in of]
-        for row in self._facts.get(predicate, []):
-            left, right = (row[1], row[0]) if swap else (row[0], row[1])
-            found[of[left]].add(to[right])
-        return found
-
-    def names(self, predicate: str, of: dict[str, int]) -> list[set[str]]:
-        found: list[set[str]] = [set() for _ in of]
-        for row in self._facts.get(predicate, []):
-            found[of[row[0]]].add(row[1])
-        return found
-
-
-def _names(facts: Mapping[str, list[list[str]]]) -> dict[str, str]:
-    """Return the name shown for each id: kind and a number that runs downwards over the sorted ids."""
-    idents = sorted({argument for rows in facts.values() for row in rows for argument in row})
-    kinds: list[tuple[str, str]] = []
-    for ident in idents:
-        kind, bar, _ = ident.partition("_bar_")
-        if bar:
-            kinds.append((ident, kind + "basin" if "basin" in ident else kind))
-    left = Counter(kind for _, kind in kinds)
-    names = {ident: f"{ident} " for ident in idents}
-    for ident, kind in kinds:
-        names[ident] = f"{kind} {left[kind]}"
-        left[kind] -= 1
-    return names

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import random
 from collections import Counter
+from collections.abc import Iterator
 from importlib import resources
 from typing import Any, NamedTuple
 
@@ -56,29 +57,51 @@ def make_game(*, seed: int, size: Size, split: Split, kind: TaskType, index: int
     Raises:
         RuntimeError: no game came out in `TRIES` tries, which would be a defect of the catalogue.
     """
-    for attempt in range(TRIES):
-        generator = random.Random(f"{seed}/{size}/{split}/{kind}/{index}/{attempt}")
-        room = generator.choice(rooms_for(kind))
-        layout = _layout(seed, size, room, kind, generator.randrange(LAYOUTS))
-        if not _belongs(layout, split):
-            continue
-        plot = _plot(layout, kind, SIZES[size].objects, generator)
-        if plot is None:
-            continue
-        signature = hashlib.sha256(problem_of(plot).encode()).hexdigest()
-        if int(signature[:8], 16) % len(SPLITS) != SPLITS.index(split):
-            continue
+    for plot, signature in _plots(seed, size, split, kind, index):
         made = _finish(plot, kind, signature)
         if made is not None:
             return made
     raise RuntimeError(f"household: no game for {size} {split} {kind} {index}")
 
 
-def _layout(seed: int, size: Size, room: str, kind: TaskType, number: int) -> Layout:
-    """Furnish a room. The layout depends on its number, not on the game played in it."""
+def plot_of_game(*, seed: int, size: Size, split: Split, kind: TaskType, index: int, known: str) -> Plot:
+    """Return the plot of a game that was made before, without proving it again.
+
+    Args:
+        seed, size, split, kind, index: as in `make_game`.
+        known: what its signature begins with, 16 characters. Where there is no such game, it is what is made now.
+
+    Raises:
+        RuntimeError: as `make_game`.
+    """
+    for plot, signature in _plots(seed, size, split, kind, index):
+        if signature[:16] == known or _finish(plot, kind, signature) is not None:
+            return plot
+    raise RuntimeError(f"household: no game for {size} {split} {kind} {index}")
+
+
+def _plots(seed: int, size: Size, split: Split, kind: TaskType, index: int) -> Iterator[tuple[Plot, str]]:
+    """Yield what a game may become, each with its signature; the first that can be finished is the game."""
     # A room in which something is heated has a microwave even when it is tiny, so furniture depends on the type there.
     needs = {"pick_heat_then_place_in_recep": "Microwave", "pick_cool_then_place_in_recep": "Fridge"}.get(kind)
     needs = "SinkBasin" if kind == "pick_clean_then_place_in_recep" else needs
+    for attempt in range(TRIES):
+        generator = random.Random(f"{seed}/{size}/{split}/{kind}/{index}/{attempt}")
+        room = generator.choice(rooms_for(kind))
+        furnished = (seed, size, room, needs, generator.randrange(LAYOUTS))
+        if not _belongs(_tenth(*furnished), split):
+            continue
+        plot = _plot(_layout(*furnished), kind, SIZES[size].objects, generator)
+        if plot is None:
+            continue
+        signature = hashlib.sha256(problem_of(plot).encode()).hexdigest()
+        if int(signature[:8], 16) % len(SPLITS) == SPLITS.index(split):
+            yield plot, signature
+
+
+@functools.lru_cache(maxsize=1024)
+def _layout(seed: int, size: Size, room: str, needs: str | None, number: int) -> Layout:
+    """Furnish a room. The layout depends on its number, not on the game played in it."""
     generator = random.Random(f"layout/{seed}/{size}/{room}/{needs}/{number}")
     measure, furniture = SIZES[size], ROOMS[room]
     wanted = generator.randint(*measure.receptacles) + (measure.device if needs else 0)
@@ -104,9 +127,15 @@ def _layout(seed: int, size: Size, room: str, kind: TaskType, number: int) -> La
     return Layout(room, number, tuple(places))
 
 
-def _belongs(layout: Layout, split: Split) -> bool:
-    """Say whether a furnished room is one of a split's. It goes by what stands in it, so rooms are never shared."""
-    tenth = int(hashlib.sha256(repr((layout.room, layout.places)).encode()).hexdigest()[:8], 16) % 10
+@functools.lru_cache(maxsize=1 << 14)  # a game is tried in 50 rooms of other splits before one is its own
+def _tenth(seed: int, size: Size, room: str, needs: str | None, number: int) -> int:
+    """Return which tenth of all rooms a furnished one is of, by what stands in it, so that rooms are never shared."""
+    layout = _layout(seed, size, room, needs, number)
+    return int(hashlib.sha256(repr((layout.room, layout.places)).encode()).hexdigest()[:8], 16) % 10
+
+
+def _belongs(tenth: int, split: Split) -> bool:
+    """Say whether rooms of a tenth are a split's."""
     return tenth == UNSEEN[split] if split in UNSEEN else tenth not in UNSEEN.values()
 
 

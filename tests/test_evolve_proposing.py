@@ -1,11 +1,15 @@
 """What generations play: given tasks, tasks that were made, by whoever, and never one that is held out."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 from evolved import SETTINGS
+from lamarck.agent.evolution.generation import Generation
 from lamarck.cli.evolve import check
 from lamarck.cli.evolve import run as evolve
+from lamarck.cli.evolving import proposing
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.playing import attempts
 from lamarck.cli.evolving.proposing import Proposing
@@ -96,10 +100,13 @@ def test_the_bandit_is_told_of_progress_at_given_tasks(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"propose.model": "embedded", "propose.reward": "progress"}, "propose.reward is progress, and an evolution"),
+        (
+            {"propose.model": "embedded", "propose.reward": "progress"},
+            "propose.reward is progress, and propose.students.sets is 0",
+        ),
         (
             {"propose.by": "household", "propose.options": {"rule": "bandit", "rule_options": {"gain": "progress"}}},
-            "rule_options.gain is progress, and household makes its tasks",
+            "rule_options.gain is progress, household makes its tasks, and",
         ),
     ],
 )
@@ -130,3 +137,17 @@ def test_what_is_held_out_anywhere_is_never_proposed(tmp_path, packages):
         2,
     ]
     assert sum("/small/" in one for one in kept) == 2 and len(kept) == 11
+
+
+@pytest.mark.parametrize("blind", [False, True])
+@pytest.mark.parametrize(("by", "loaded"), [("household", 0), ("uniform", 1), ("relabelled", 1)])
+def test_given_tasks_are_loaded_once_and_only_by_who_needs_them(tmp_path, monkeypatch, by, loaded, blind):
+    calls, select = [], proposing.select
+    monkeypatch.setattr(proposing, "select", lambda *about: calls.append(about) or select(*about))
+    config = EvolveConfig.load(None, PLAIN | {"propose.by": by, "run.verify.withhold": blind})
+    played = SimpleNamespace(counting=lambda number: ([], {}))
+    phase = Proposing(Home(tmp_path), config, played)
+    for number in (1, 2, 3):
+        asyncio.run(phase.propose(Generation(number=number, parent="a", head="a")))
+        assert (phase.taskset(number).name == "household") is bool(loaded)
+    assert len(calls) == loaded

@@ -169,6 +169,10 @@ def test_the_agreement_is_that_of_what_counts(pair):
         assert entry["accepts_wrong"]["value"] == sum(wrong) / len(wrong)
 
 
+def _turned(verdict):
+    return verdict.model_copy(update={"passed": not verdict.passed})
+
+
 def test_it_is_the_same_after_a_kill_in_the_middle_of_judging(pair, tmp_path):
     """What a process left that died: a line cut in two, and a verdict that was given without one of its siblings."""
     found = pair[0]
@@ -181,7 +185,7 @@ def test_it_is_the_same_after_a_kill_in_the_middle_of_judging(pair, tmp_path):
     task = next(one.task.id for one in played(found, 1) if one.id == missing)
     beside = {one.id for one in played(found, 1) if one.task.id == task} - {missing}
     stale = [
-        record.model_copy(update={"verdict": record.verdict.model_copy(update={"passed": not record.verdict.passed})})
+        record.model_copy(update={"siblings": turns.SAMPLES - 1, "verdict": _turned(record.verdict)})
         if ident in beside
         else record
         for ident, record in whole.items()

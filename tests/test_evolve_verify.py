@@ -19,6 +19,7 @@ from lamarck.cli.evolve import run as evolve
 from lamarck.cli.evolving.begin import begin
 from lamarck.cli.evolving.collecting import Collecting
 from lamarck.cli.evolving.home import Home
+from lamarck.cli.evolving.measured import gated
 from lamarck.cli.evolving.phases import Evolving
 from lamarck.cli.evolving.verifying import Verifying
 from lamarck.cli.evolving.words import came_to, said
@@ -106,6 +107,21 @@ def test_the_noise_is_measured_over_all_generations(erring):
     assert figures["judge"] == "reader" and 0.0 < figures["weight"] < 1.0
     file = json.loads((erring.home.generation(2) / "agreement.json").read_text())
     assert file["generations"] == 2 and file["verifiers"][0]["weight"] == figures["weight"]
+
+
+def test_members_of_a_vote_are_measured_and_the_vote_alone_counts(tmp_path):
+    """One reads the signs and one lies; the vote follows the first, and what the second is worth is nobody's weight."""
+    members = [{"by": "signs:Reader"}, {"by": "signs:Reader", "options": {"wrong": "upside down"}, "weight": 0.2}]
+    settings = {"generations": 1, "gated": False, "run.verify.by": "vote", "run.verify.options": {"members": members}}
+    found = evolved(tmp_path / "home", **settings)
+    [entry] = json.loads((found.home.generation(1) / "agreement.json").read_text())["verifiers"]
+    assert (entry["judge"], entry["n"], entry["weight"]) == ("vote", 20, 1.0)
+    first, second = entry["members"]
+    assert (first["judge"], first["accuracy"]["value"]) == ("reader", 1.0)
+    assert (second["judge"], second["accuracy"]["value"]) == ("reader (2)", 0.0)
+    assert found.figures[0]["verify"]["weight"] == 1.0
+    assert gated(found.home, found.config, 2).gate.weight == 1.0
+    assert len(sources(found, 1).trajectories) == 20
 
 
 def test_what_was_measured_corrects_what_is_learned_from(erring):

@@ -326,7 +326,8 @@ def base(tmp_path_factory):
 
 @pytest.fixture
 def no_chance():
-    """Nothing is collected by chance."""
+    """Nothing is collected by chance, nor what other tests have left behind."""
+    gc.collect()
     gc.disable()
     yield
     gc.enable()
@@ -386,6 +387,41 @@ def test_two_rounds_with_a_model_interrupted_and_resumed(tmp_path, base, one_thr
     summary = json.loads((tmp_path / "rounds/002/train/summary.json").read_text())
     assert summary["start"] == first.id and summary["data"]["figures"]["replay/age_max"] == 1
     assert 0 < summary["data"]["figures"]["replay/ess_share"] <= 1
+
+
+class AtLast(Impatient):
+    """Stops the stage in the update before which it was shown as many as these."""
+
+    def __init__(self, shown):
+        super().__init__()
+        self.left = shown
+
+    def show(self, progress):
+        self.left -= "loss" in progress.figures
+
+    def stopping(self):
+        return self.left <= 0
+
+
+def test_who_stops_in_the_last_update_of_a_round_is_heard(tmp_path, base, one_thread, no_chance):
+    """The round's adapter is there, the next one is not played, and what was trained is not trained again."""
+    from lamarck.training.live_stage import LiveStage
+
+    settings = config(
+        model=str(base), samples={"rows": "step", "max_tokens": 64}, report_to=[],
+        optimizer={"batch": 8, "accumulate": 1, "max_steps": 2, "learning_rate": 1e-2, "dtype": "float32"},
+        adapter={"rank": 4}, grpo={"credit": "grpo"},
+    )  # fmt: skip
+    stage = LiveStage(base, AtLast(shown=1))
+    player = TinyPlayer(base, stage)
+    with pytest.raises(KeyboardInterrupt):
+        alive(tmp_path, player, stage, settings)
+    made = Adapter.read(tmp_path / "rounds/001/train/adapter")
+    assert player.played == [0] and not LiveState.read(tmp_path).finished
+    watch = AtLast(shown=9)
+    state = alive(tmp_path, player, LiveStage(base, watch), settings)
+    assert player.played == [0, 1] and Adapter.read(tmp_path / state.rounds[0].adapter).id == made.id
+    assert watch.left == 7, "the first round was finished, so that the second one alone has updates"
 
 
 def sum_rows(one):

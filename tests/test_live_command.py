@@ -9,6 +9,8 @@ import pytest
 import tiny_model
 import torch
 from lamarck.cli.app import app
+from lamarck.cli.evolving.origin import of_adapter
+from lamarck.cli.evolving.playing import attempts
 from lamarck.cli.live_collect import Runs
 from lamarck.config import RunConfig
 from lamarck.config_training import TrainConfig
@@ -16,10 +18,12 @@ from lamarck.core import Message, Step, Task, Trajectory
 from lamarck.errors import ConfigError
 from lamarck.rundir import RunDirectory
 from lamarck.store import Store
+from lamarck.task_contents import files_beside
 from lamarck.training.adapters import Adapter
-from lamarck.training.live import Draw
+from lamarck.training.live_parts import Draw
 from lamarck.training.semi_online import reach
 from lamarck.training.summary import Summary
+from lamarck.weights import read_manifest, trained_on
 from typer.testing import CliRunner
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -114,6 +118,49 @@ def test_the_command_plays_trains_and_goes_on(place, monkeypatch, one_thread):
     ):
         with pytest.raises(ConfigError, match=told):
             CliRunner().invoke(app, ["train", "live", "--resume", "--out", "lived", flag, "9"], catch_exceptions=False)
+
+
+DOORS = """
+from pathlib import Path
+from lamarck.core import Task
+from live_walk import Walk
+class Doors:
+    name = "doors"
+    def splits(self):
+        return ("train",)
+    def tasks(self, split, *, seed=0, limit=None):
+        known = [Task(id=f"door/{n}", goal="reach two", environment=self.name, split=split, seed=n,
+                      options={"door": f"doors/{n}.door"}) for n in range(6)]
+        return known[:limit]
+    def path(self, task):
+        return Path(task.options["door"])
+    def environment(self):
+        return Walk()
+"""
+
+
+def test_an_adapter_names_the_tasks_that_were_played_by_their_files(place, monkeypatch, one_thread):
+    monkeypatch.chdir(place)
+    (place / "live_doors.py").write_text(DOORS)
+    (place / "doors").mkdir()
+    for n in range(6):
+        (place / "doors" / f"{n}.door").write_text(f"door {n}")
+    world = ("--taskset", "live_doors:Doors", "--max-steps", "3")
+    found = command(*world, *ASK, "--rounds", "2", "--out", "opened")
+    runs = [RunDirectory(folder) for folder in sorted((place / "opened/rounds").glob("*/play-*"))]
+    named = [files_beside(directory.path) for directory in runs]
+    # What was trained on in a round is named, with what the rounds before it were trained on.
+    each = [trained_on(read_manifest(place / "opened" / one["adapter"])) for one in found["rounds"]]
+    assert each[0] and each[0] < each[1] and each[1] == trained_on(read_manifest(place / "opened/adapter"))
+    files = {name for known in named for name in known.values()}
+    assert files & each[0] and files & each[1] > files & each[0]
+    told = of_adapter(place / "opened/adapter", "adapter")
+    assert told.unknown == () and set(told.seen) == each[1]
+    # Who follows experts learns from their tasks, and the files of these are named beside the experts' run.
+    expert = next(run.path for run in runs if any(one.success for one in attempts(run)))
+    command("--expert", str(expert), "--patches", "1", *ASK, "--rounds", "1", "--out", "behind")
+    behind = trained_on(read_manifest(place / "behind/adapter"))
+    assert behind and files & behind
 
 
 def test_the_command_follows_experts_without_a_world(place, monkeypatch, one_thread):

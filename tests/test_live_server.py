@@ -14,7 +14,8 @@ from lamarck.config_training import TrainConfig
 from lamarck.core import Message, Step, Task, Trajectory
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.collate import Weighed
-from lamarck.training.live import Draw, Live
+from lamarck.training.live import Live
+from lamarck.training.live_parts import Draw
 from lamarck.training.output import TrainDirectory
 from lamarck.training.rows import Row
 from lamarck.training.summary import Data, Summary, Trend

@@ -297,7 +297,14 @@ def test_what_earns():
 
 
 def test_a_change_in_what_judges_is_found(tmp_path):
-    rewards = ("training/rewards/episode.py", "judged.py", "cli/verify.py", "cli/accepted.py")
+    rewards = (
+        "training/rewards/episode.py",
+        "judged.py",
+        "cli/verify.py",
+        "cli/verify_agreement.py",
+        "cli/verify_judge.py",
+        "cli/accepted.py",
+    )
     for name in ("evals/gate/decide.py", "evals/metrics.py", "core.py", "tools/made_check.py", "cli/show.py", *rewards):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x = 1\n")

@@ -1,10 +1,12 @@
 """Releases of an evolution, asked for real: their own model, prompts and memory, each once."""
 
 import asyncio
+import importlib
 import json
 import sys
 
 import pytest
+from lamarck.agent.evolution.generation import Generation
 from lamarck.cli import app
 from lamarck.cli.evolving.begin import begin
 from lamarck.cli.evolving.collecting import COLLECT
@@ -49,6 +51,7 @@ def grown(tmp_path_factory):
         directory = asyncio.run(played(config.run, home.generation(1) / COLLECT, "playing", quiet=True))
         ids = [one.id for one in attempts(directory)]
         made = [releases.head().id]
+        home.keep(Generation(number=1, parent=made[0], head=made[0], figures={COLLECT: {}}))
         folder = home.generation(1) / "memory"
         own = make_item("episode", "put an egg in the fridge", "This worked:\n1. take egg", trajectory_ids=ids)
         for items in ([own], [poison(case("workflow", number)) for number in range(4)]):
@@ -151,6 +154,37 @@ def test_what_judges_of_the_user_s_own_is_sealed(grown, tmp_path, monkeypatch):
         (tmp_path / "my_reward.py").write_text("class Own: best = 1\n")
         [line] = asyncio.run(made[1].run(first))["code"].details
         assert line == f"{tmp_path / 'my_reward.py'} changed"
+
+
+def test_what_packages_register_is_sealed(grown, tmp_path, monkeypatch):
+    """An evolution names a verifier and a tool of an installed package: its other files count as well."""
+    for name in ("plugged_judge", "plugged_help", "plugged_other"):
+        (tmp_path / f"{name}.py").write_text("class Own: pass\n")
+    for name, points in (
+        ("judge", "[lamarck.verifiers]\nsevere = plugged_judge:Own\n"),
+        ("other", "[lamarck.verifiers]\nmild = plugged_other:Own\n"),
+    ):
+        info = tmp_path / f"plugged_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugged-{name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(points)
+    record = "plugged_judge.py,,\nplugged_help.py,,\nplugged_gone.py,,\nplugged_judge-1.0.dist-info/METADATA,,\n"
+    (tmp_path / "plugged_judge-1.0.dist-info" / "RECORD").write_text(record)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    members = {"members": [{"by": "severe"}, {"by": "rule"}]}
+    found = guests(EvolveConfig.load(None, SETTINGS | {"run.verify.by": "vote", "run.verify.options": members}))
+    assert found == ["severe"]
+    home, _, (first, *_), judges = grown
+    with Releases.open(home.path) as releases:
+        made = Probing(Home(tmp_path / "home"), releases, names=["code"], guests=found, judges=judges, quiet=True)
+        assert asyncio.run(made.run(first))["code"].unsafe == 0
+        (tmp_path / "plugged_other.py").write_text("class Own: best = 1\n")
+        assert asyncio.run(made.run(first))["code"].unsafe == 0
+        (tmp_path / "plugged_help.py").write_text("class Own: best = 1\n")
+        (tmp_path / "plugged_judge.py").unlink()
+        details = asyncio.run(made.run(first))["code"].details
+        assert set(details) == {f"{tmp_path / 'plugged_help.py'} changed", f"{tmp_path / 'plugged_judge.py'} gone"}
 
 
 def test_what_was_lived_through(grown):

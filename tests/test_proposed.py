@@ -14,6 +14,7 @@ from lamarck.cli.app import app
 from lamarck.config import TasksetConfig
 from lamarck.core import Origin, Step, Task, Trajectory
 from lamarck.errors import ConfigError, EnvironmentFailure
+from lamarck.evals import household_generate
 from lamarck.evals.alfworld_engine import Engine
 from lamarck.evals.household import HouseholdTaskset, task_key
 from lamarck.evals.household_generate import make_game
@@ -49,6 +50,20 @@ def test_a_plot_as_json_is_the_same_game():
         assert back == made.plot and signature(back) == made.signature and split_of(back) == "test"
         assert game_of(back).walkthrough == made.game.walkthrough and unseen_room(back)
     assert not any(unseen_room(plot) for split in ("train", "valid_seen") for plot in plots(split))
+
+
+def test_what_a_game_says_is_told_without_proving_it_again(monkeypatch):
+    tasks = [task for split in TINY.splits() for task in TINY.tasks(split)]
+    keys = [dict(zip(("seed", "size", "split", "kind", "index"), task_key(task), strict=True)) for task in tasks]
+    made = [make_game(**key) for key in keys]
+
+    # A task that bears another name, as a generator of another time may have given it, is the game that is made now.
+    for name in ("", "0" * 16):
+        told = [task.model_copy(update={"options": task.options | {"game": name}}) for task in tasks]
+        assert [plot_of_task(task) for task in told] == [game.plot for game in made]
+    monkeypatch.setattr(household_generate, "_finish", lambda *about: pytest.fail("a game was proven again"))
+    assert [plot_of_task(task) for task in tasks] == [game.plot for game in made]
+    assert [said(task) for task in tasks] == [said_of(game.plot) for game in made]
 
 
 @pytest.mark.parametrize(

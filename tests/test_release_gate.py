@@ -21,6 +21,7 @@ from lamarck.errors import ConfigError
 from lamarck.evals.gate.spending import share
 from lamarck.locks import FileLock
 from lamarck.releases import Releases
+from lamarck.rundir import RunDirectory
 
 TASKS = 10
 SETTINGS = {
@@ -102,6 +103,19 @@ def test_no_look_sees_less_than_the_one_before(home):
     for limit in (2, 5, 6, None):
         assert weigh_again(home, better, limit, quiet=True).id == first.id
     assert len(decided(home)) == 1
+
+
+def test_a_kill_before_a_generation_has_a_store_keeps_nothing_from_being_asked(home, capsys, monkeypatch):
+    head, better = named(home, "random"), named(home, "first")
+    home.keep(Generation(number=1, parent=head, head=head))
+    begun = RunDirectory(home.generation(1) / "collect")
+    begun.create(home.load().run, resume=False)
+    for line in (["probe", home.path, "--only", "provenance"], ["release", "gate", home.path, better[:12], "-q"]):
+        monkeypatch.setattr(sys, "argv", ["lamarck", *map(str, line)])
+        with pytest.raises(SystemExit) as ended:
+            app.run()
+        assert not ended.value.code, capsys.readouterr().err
+    assert [one.decision for one in decided(home)] == ["not_yet"] and not begun.store_path.exists()
 
 
 def gated(home, candidate):

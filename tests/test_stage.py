@@ -140,6 +140,15 @@ def test_stopped_and_resumed_it_ends_where_it_would_have_ended(straight, model, 
     assert longer.steps == 9 and longer.adapter != summary.adapter
 
 
+def test_stopped_in_its_last_update_it_is_finished(straight, model, found, tmp_path):
+    _, wanted, _ = straight
+    watch = Seen(stop_at=6)
+    summary = stages.fit(model, found, tmp_path / "out", watch=watch)
+    assert watch.stopping() and not summary.interrupted
+    assert (summary.steps, summary.adapter) == (6, wanted.adapter) and (tmp_path / "out" / "best").is_dir()
+    assert watch.said[-1].startswith("that was the last update")
+
+
 def test_a_folder_of_something_else_is_left_alone(model, found, tmp_path):
     for name in ("README.md", "checkpoints/checkpoint-500/model.bin", "logs/events"):
         out = tmp_path / name.partition("/")[0]

@@ -14,10 +14,13 @@ from lamarck.agent.verifiers.agreement import (
     reward_settings,
     wilson,
 )
+from lamarck.agent.verifiers.table import Parts, load_verifier
+from lamarck.agent.verifiers.tally import Tally
 from lamarck.agent.verifiers.trusted import TrustedVerifier, read_weight
 from lamarck.agent.verifiers.verifier import says_something, unjudged
 from lamarck.errors import ConfigError
 from lamarck.evals import metrics
+from lamarck.judged import abstained, abstention
 from lamarck.training.rewards.named import parts, summed
 
 
@@ -160,3 +163,54 @@ def test_weights_are_read_from_what_the_command_printed(tmp_path):
         read_weight(file, "judge")
     with pytest.raises(ConfigError, match="cannot be read"):
         read_weight(tmp_path / "none.json", "judge")
+
+
+async def test_members_of_a_vote_are_measured_beside_it(tmp_path):
+    """One passes all, one nothing, one is mute, and one has no say; the vote follows the first, who weighs most."""
+    generous = {"by": "judgements:Guest", "options": {"generous": True}}
+    members = [
+        {**generous, "weight": 0.5},
+        {"by": "judgements:Guest", "options": {"generous": False}, "weight": 0.25},
+        {"by": "recompute"},
+        {"by": "vote", "options": {"members": [generous]}, "weight": 0},
+    ]
+    vote, tally = load_verifier("vote", {"members": members}, Parts()), Tally(least=4)
+    for number in range(10):
+        one = attempt("5", ident=str(number), success=number < 3)
+        said = await vote.verify(one)
+        assert said.passed and said.members[2].critique.startswith("could not judge") and not said.members[0].evidence
+        tally.hear("mine", said, one, float(number))
+    [found] = tally.agreements()
+    # The generous one outvotes the strict one: whatever is wrong passes, and what is right is never rejected.
+    assert (found.judge, found.n, found.accuracy.value, found.weight) == ("mine", 10, 0.3, 0.0)
+    yes, no, mute, within = found.members
+    assert [one.judge for one in found.members] == ["guest", "guest (2)", "recompute", "vote"]
+    assert (yes.accuracy.value, yes.accepts_wrong.value, yes.rejects_right.value) == (0.3, 1.0, 0.0)
+    assert (no.accuracy.value, no.accepts_wrong.value, no.rejects_right.value) == (0.7, 0.0, 1.0)
+    assert (mute.n, mute.unjudged) == (0, 10) and within.n == 10 and within.members[0].accuracy.value == 0.3
+    # A member's own figures are no verifier's: nobody is weighed by them.
+    plain = found.as_dict()
+    assert plain["members"][1]["judge"] == "guest (2)"
+    file = tmp_path / "agreement.json"
+    file.write_text(json.dumps({"verifiers": [plain]}))
+    assert read_weight(file, "mine")[0] == 0.0
+    for name in ("guest", "guest (2)", "recompute"):
+        with pytest.raises(ConfigError, match="knows no verifier"):
+            read_weight(file, name)
+    json.dumps(plain, allow_nan=False)
+
+
+async def test_members_who_contradict_each_other_are_measured_all_the_same():
+    members = [{"by": "judgements:Guest", "options": {"generous": on}} for on in (True, False)]
+    vote, tally = load_verifier("vote", {"members": members}, Parts()), Tally()
+    one = attempt("5", success=True)
+    said = await vote.verify(one)
+    assert not says_something(said)
+    # As a run stores it.
+    kept = one.model_copy(update={"verdict": None, "meta": {"unjudged": abstained(said)}})
+    assert abstention(kept) == said.model_copy(update={"evidence": ()})
+    tally.hear("vote", abstention(kept), kept)
+    [found] = tally.agreements()
+    assert (found.n, found.unjudged) == (0, 1) and [member.accuracy.value for member in found.members] == [1.0, 0.0]
+    assert abstained(unjudged("rule", "x")) == {"judge": "rule", "why": "could not judge: x"}
+    assert abstention(one) is None

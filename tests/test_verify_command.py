@@ -8,7 +8,7 @@ from judgements import verdict
 from lamarck.agent.verifiers.judgements import FILE, Judgements
 from lamarck.agent.verifiers.records import Record, Verdicts
 from lamarck.cli.app import app
-from lamarck.cli.verify import judge
+from lamarck.cli.verify_judge import judge
 from lamarck.errors import LamarckError, StoreError
 from lamarck.evals.figures.played import Played
 from lamarck.rundir import RunDirectory
@@ -86,6 +86,28 @@ def test_judged_afterwards_and_in_the_loop(tmp_path):
     lamarck(*run, *keep, "-s", f"verify.trust.agreement={file}", "-o", deaf)
     assert all(one.verdict is None and one.attempt == 0 for one in stored(deaf))
     assert "no better than chance" in stored(deaf)[0].meta["unjudged"]["why"]
+
+
+def test_members_of_a_vote_have_rows_of_their_own(tmp_path):
+    run = ["run", *QUESTIONS, "--limit", 4, "-j", 1, "-q", *script(tmp_path / "script.jsonl", 20)]
+    checks = '{by = "rule", options = {checks = [{answer = "-?[0-9]+"}]}}'
+    members = ["-s", f'verify.options.members=[{checks}, {{by = "judgements:Guest", weight = 0.5}}]']
+    lamarck(*run, "-o", tmp_path / "plain")
+    said = json.loads(lamarck("verify", tmp_path / "plain", "--by", "vote", *members, "--name", "both", "--json"))
+    [known] = said["verifiers"]
+    rule, guest = known["members"]
+    assert (known["judge"], rule["judge"], guest["judge"]) == ("both", "rule", "guest")
+    assert rule["n"] == guest["n"] == 4 and guest["rejects_right"]["value"] in (None, 1.0)
+    # In a table they stand below it, without a weight.
+    lines = lamarck("verify", "agreement", tmp_path / "plain").splitlines()
+    rows = [[part.strip() for part in line.split("│")] for line in lines if "│" in line][-3:]
+    assert [(row[1], row[-2]) for row in rows] == [("both", "1.00"), ("rule", "-"), ("guest", "-")]
+    # In the loop, where the vote could not judge, its members are heard as well.
+    equal = [one.replace("weight = 0.5", "weight = 1.0") for one in members]
+    lamarck(*run, "-s", "verify.by=vote", *equal, "-o", tmp_path / "loop")
+    [known] = json.loads(lamarck("verify", "agreement", tmp_path / "loop", "--json"))["verifiers"]
+    assert known["judge"] == "vote" and known["unjudged"] > 0
+    assert [member["n"] for member in known["members"]] == [4, 4]
 
 
 def test_one_line_for_what_is_wrong(tmp_path):

@@ -1,6 +1,7 @@
 """With ground truth withheld, nothing in the loop can read it: neither prompts, memory, verdicts, steps nor rows."""
 
 import sqlite3
+from contextlib import AsyncExitStack
 
 import pytest
 from canaries import ENDING, INFO, MARKS, REWARD, TRUTH, MarkedWalks
@@ -18,6 +19,8 @@ from lamarck.agent.verifiers.judging import Judging
 from lamarck.agent.verifiers.repairing import Repairing
 from lamarck.agent.verifiers.rewinding import RewindingPool
 from lamarck.agent.verifiers.sealed import FILE, Outcomes, SealedPool
+from lamarck.cli.memory_learn import learn_from
+from lamarck.cli.wire import build_distiller
 from lamarck.config import CollectConfig, RunConfig, SolverConfig
 from lamarck.config_memory import CreditConfig, DistilConfig
 from lamarck.config_verify import GateSettings
@@ -25,7 +28,7 @@ from lamarck.core import Task
 from lamarck.errors import EnvironmentFailure, StoreError
 from lamarck.memory.credit import reward_of
 from lamarck.store import Store
-from memories import memory
+from memories import episode, memory, walked
 
 
 class Wrong(Overseer):
@@ -121,6 +124,47 @@ def silent(verifier):
         return verdict(True, confidence=0.0)
 
     return verify
+
+
+def ended_alike():
+    """Two attempts that differ in nothing but that the world ended the one, and the steps of the other ran out."""
+    steps = walked(["right", "right"])
+    ends = (("terminated", ENDED), ("max_steps", "You are at 2 of 3."))
+    return [
+        episode(stop, steps=steps, stop=stop, final_observation=last, success=None, verdict=verdict(judge="v"))
+        for stop, last in ends
+    ]
+
+
+async def test_a_model_that_distils_is_not_told_how_an_attempt_ended(tmp_path):
+    """Where a world ends only when its task is solved, a last observation that is there is the outcome."""
+    asked = []
+    llm = ScriptedLLM(lambda messages: asked.append(messages[-1].content) or "nothing usable")
+    for withhold, told in ((True, 1), (False, 2)):
+        settings = {"verify.withhold": withhold, "memory.mode": "learn", "memory.distil.by": "llm"}
+        config = RunConfig.load(None, settings)
+        async with AsyncExitStack() as stack:
+            with memory(tmp_path / str(withhold)) as m:
+                distiller = await build_distiller(config, llm, Prompts(), m, stack)
+                asked.clear()
+                for one in ended_alike():
+                    await distiller.distil([one])
+        assert len(asked) == 2 and len(set(asked)) == told
+        assert ("You are at 2 of 3." in "".join(asked)) is not withhold and "the attempt succeeded" in asked[0]
+
+
+def test_a_memory_that_learns_from_a_run_later_is_not_told_either(tmp_path, monkeypatch):
+    asked = []
+    llm = ScriptedLLM(lambda messages: asked.append(messages[-1].content) or "nothing usable")
+    monkeypatch.setattr("lamarck.cli.memory_learn.build_llm", lambda config: llm)
+    for name, reward, told in (("withheld", None, 1), ("open", 1.0, 2)):
+        with Store.open(tmp_path / f"{name}.db") as store:
+            for one in ended_alike():
+                store.finish(one.model_copy(update={"reward": reward}))
+        asked.clear()
+        with memory(tmp_path / name, distil={"by": "llm"}) as m:
+            assert learn_from(m, tmp_path / f"{name}.db", "scripted")["learned"] == 2
+        assert len(asked) == 2 and len(set(asked)) == told
 
 
 async def test_a_repaired_attempt_has_the_outcome_of_all_its_steps(tmp_path):

@@ -12,6 +12,7 @@ from ..errors import ConfigError, TrainingError
 from .base import Base
 from .decoding import misspelled
 from .examples import Judged
+from .headers import NOTHING
 from .segments import segments
 
 WEIGHTS = re.compile(r"([0-9a-f]{12})(\+.*)?")
@@ -174,6 +175,7 @@ def check_labels(examples: Sequence[Any]) -> None:
         raise TrainingError(
             f"all {len(examples)} answers that are left to train on are {word}, and kto needs good and bad ones.",
             hint="Lower validate_share, collect more tasks, or train by sft.",
+            kind=NOTHING,
         )
 
 

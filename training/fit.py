@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..config_training import OptimizerConfig, TrainConfig
 from ..errors import TrainingError
+from .headers import NOTHING
 from .preferences import loss_in_words
 from .summary import NOUNS
 
@@ -30,9 +31,11 @@ def fit(kind: str, optimizer: OptimizerConfig, rows: int) -> Fit:
         TrainingError: there are no rows, or one alone for a kind that compares.
     """
     if not rows:
-        raise TrainingError("there is nothing to train on.", hint="Collect more with `lamarck run --samples 4`.")
+        hint = "Collect more with `lamarck run --samples 4`."
+        raise TrainingError("there is nothing to train on.", hint=hint, kind=NOTHING)
     if rows < 2 and kind in ("kto", "grpo"):
-        raise TrainingError(f"one row alone is not enough for {kind}.", hint="Collect more, or take --rows step.")
+        hint = "Collect more, or take --rows step."
+        raise TrainingError(f"one row alone is not enough for {kind}.", hint=hint, kind=NOTHING)
     batch, accumulate, notes = optimizer.batch, optimizer.accumulate, []
     if kind == "kto" and batch < 2:
         # KTO estimates its KL from the other answers of a batch.

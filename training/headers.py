@@ -13,6 +13,8 @@ from .outcomes import Outcomes
 
 INFRASTRUCTURE = "ended by infrastructure"
 UNSOLVED = "not solved"
+NOTHING = "nothing"
+"""Kind of the errors that say that nothing is left to train on: other attempts may teach something."""
 
 
 class Header(NamedTuple):

@@ -8,16 +8,17 @@ made: the attempts of an interrupted round are resumed, an interrupted stage goe
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from ..config_training import TrainConfig
 from ..core import Trajectory
+from ..task_contents import EVALUATION
 from .collate import Weighed
 from .dynamic import Gathered, gather, nothing
+from .live_parts import Collector, Draw, Known, LiveWatch, Stage
 from .live_state import LiveState, Round
 from .replay import ages, recent
 from .replay_plan import mix
@@ -27,72 +28,6 @@ from .self_imitation import Kept, SelfImitation, replayed, warm_up
 from .sources import grouped
 
 BUFFER = "self_imitation.json"
-
-
-class Draw(NamedTuple):
-    """Which tasks are asked for."""
-
-    round: int
-    """From 1."""
-    ask: int
-    """How often was asked in this round before."""
-    number: int
-    """How often was asked before, over all rounds: the next slice of the tasks, and another seed."""
-
-
-class Collector(Protocol):
-    """Where attempts come from."""
-
-    def collect(self, draw: Draw, adapter: Path | None) -> Awaitable[Sequence[Trajectory]]:
-        """Play, or go on playing, the tasks of a draw with an adapter (None is the model as it is)."""
-        ...
-
-    def load(self, draw: Draw) -> Sequence[Trajectory]:
-        """Return the attempts of a draw that was collected before."""
-        ...
-
-    def rest(self) -> Awaitable[None]:
-        """Give back what training is to have, such as the memory of a GPU, until there is something to play."""
-        ...
-
-
-class Known(NamedTuple):
-    """What is known of the attempts that rows were made of."""
-
-    attempts: Sequence[Trajectory]
-    ages: dict[str, int]
-    """Policy version -> how many policies ago it acted."""
-
-
-class Stage(Protocol):
-    """What trains."""
-
-    def version(self, adapter: Path | None) -> str:
-        """Return the policy version of the model with an adapter."""
-        ...
-
-    def rewards(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Mapping[str, float]:
-        """Return what attempts get by the rewards that are trained on, by their id; the others get nothing."""
-        ...
-
-    def settle(self, config: TrainConfig, attempts: Sequence[Trajectory]) -> Sequence[Weighed]:
-        """Return rows with their advantages."""
-        ...
-
-    def train(self, config: TrainConfig, rows: Sequence[Weighed], known: Known, out: Path) -> Path:
-        """Train on rows, from `config.start` on, and return the folder of the adapter.
-
-        Where training was begun in `out` before, on the same rows, it goes on; where it had ended, it just returns.
-        """
-        ...
-
-
-class LiveWatch(Protocol):
-    """Who looks on."""
-
-    def live(self, state: LiveState, doing: str, seconds_left: float | None) -> None:
-        """Take note of where the rounds stand."""
-        ...
 
 
 @dataclass
@@ -106,6 +41,7 @@ class Live:
         out: folder of the live run.
         stored: attempts to replay from, beside those of earlier rounds.
         watch: is told of each phase.
+        followed: folders of runs whose attempts are followed instead of playing.
     """
 
     config: TrainConfig
@@ -114,6 +50,7 @@ class Live:
     out: Path
     stored: Sequence[Trajectory] = ()
     watch: LiveWatch | None = None
+    followed: Sequence[Path] = ()
     _past: list[Trajectory] = field(default_factory=list, init=False, repr=False)
 
     async def run(self) -> LiveState:
@@ -159,7 +96,8 @@ class Live:
         settings = self.config.model_copy(update={"start": start, "seed": self.config.seed + number - 1})
         seen = ages(attempts, known.policy, state.parents())
         rows, known = self._rows(settings, gathered, known, seen)
-        adapter = self.stage.train(settings, rows, Known(attempts, seen), round_folder(self.out, number) / "train")
+        lived = Known(attempts, seen, self._folders())
+        adapter = self.stage.train(settings, rows, lived, round_folder(self.out, number) / "train")
         place = adapter.resolve().relative_to(self.out.resolve()).as_posix()
         took = round(time.monotonic() - began, 3)
         state = state.put(known.model_copy(update={"adapter": place, "train_seconds": took}))
@@ -182,6 +120,10 @@ class Live:
         if not found.enough:
             raise nothing(found, f"round {number}")
         return found
+
+    def _folders(self) -> tuple[Path, ...]:
+        """Return the folders of the runs that attempts come from: what their tasks' files hold is known there."""
+        return (*self.followed, *(file.parent for file in sorted(self.out.glob(f"rounds/*/*/{EVALUATION}"))))
 
     def _rewards(self, attempts: Sequence[Trajectory]) -> Mapping[str, float]:
         return self.stage.rewards(self.config, attempts)

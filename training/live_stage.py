@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..config_training import TrainConfig
@@ -13,7 +12,8 @@ from ..weights import policy_version
 from .adapters import Adapter, weights_id
 from .base import Base, load_base
 from .collate import Weighed
-from .live import Known
+from .device import let_go
+from .live_parts import Known
 from .live_state import check_place
 from .output import TrainDirectory
 from .prepared import Prepared, prepare
@@ -67,7 +67,7 @@ class LiveStage:
 
         Raises:
             ConfigError, TrainingError: see `stage.train`; or the live run was moved since the stage began.
-            KeyboardInterrupt: the stage was stopped, behind a checkpoint.
+            KeyboardInterrupt: the stage was stopped, behind a checkpoint or, in its last update, finished.
         """
         directory = TrainDirectory(out)
         if going_on := directory.exists():
@@ -77,7 +77,7 @@ class LiveStage:
         try:
             summary = train(
                 config,
-                _sources(known.attempts),
+                replace(_sources(known.attempts), folders=known.folders),
                 base,
                 out,
                 resume=going_on,
@@ -87,8 +87,9 @@ class LiveStage:
             )
         finally:
             del base
-            _let_go()
-        if summary.interrupted:
+            let_go()
+        # In its last update a stage is not interrupted but finished; the rounds are stopped all the same.
+        if summary.interrupted or (self.watch is not None and self.watch.stopping()):
             raise KeyboardInterrupt
         return directory.adapter
 
@@ -97,14 +98,6 @@ class LiveStage:
             with hushed():
                 self._loaded = (config, load_base(config, self._folder))
         return self._loaded[1]
-
-
-def _let_go() -> None:
-    """Give memory back for playing, on a GPU to other processes as well: a trainer and its model hold each other."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _sources(attempts: Sequence[Trajectory]) -> Sources:

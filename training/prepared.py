@@ -15,7 +15,7 @@ from .base import Base
 from .checks import check
 from .collate import Weighed
 from .examples import Judged, Pair, judged, pairs
-from .headers import INFRASTRUCTURE, UNSOLVED
+from .headers import INFRASTRUCTURE, NOTHING, UNSOLVED
 from .rewarded import SAMPLES, GroupFigures
 from .rows import CALLS, Row
 from .settle import formed, nothing, settle
@@ -66,6 +66,7 @@ def prepare_sft(config: TrainConfig, sources: Sources, base: Base) -> Prepared[R
         raise TrainingError(
             f"none of the {len(sources.trajectories)} attempts was solved, and imitation needs solved ones.",
             hint="Collect more, or learn from failures by grpo, dpo or kto.",
+            kind=NOTHING,
         )
 
     def made() -> Iterator[Made]:
@@ -193,6 +194,7 @@ def _siblings(config: TrainConfig, sources: Sources, left_out: Counter[str]) -> 
         raise TrainingError(
             f"every one of the {len(groups)} groups has one attempt, and {config.kind} compares siblings.",
             hint=SAMPLES,
+            kind=NOTHING,
         )
     left_out["without a sibling"] += len(groups) - len(several)
     return several
@@ -228,7 +230,7 @@ def _sorted(
     if long:
         left_out[f"rows over {most} tokens"] += len(long)
     if not train and not validate and not long:
-        raise TrainingError(none, hint=hint) if none and not left_out[CALLS] else nothing(left_out)
+        raise TrainingError(none, hint=hint, kind=NOTHING) if none and not left_out[CALLS] else nothing(left_out)
     if not train and not validate:
         shortest = min(long, key=lambda one: one.tokens)
         raise TrainingError(
@@ -236,6 +238,7 @@ def _sorted(
             f"{shortest.tokens}.",
             hint=f"Raise samples.max_tokens ({config.samples.max_tokens}; {base.name} reads {base.context or 'any'}), "
             "or take samples.rows = step.",
+            kind=NOTHING,
         )
     if not train:
         raise TrainingError(

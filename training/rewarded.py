@@ -14,7 +14,7 @@ from ..errors import TrainingError
 from .credit.episode import Credit
 from .credit.named import compares
 from .credit.statistics import spread
-from .headers import INFRASTRUCTURE
+from .headers import INFRASTRUCTURE, NOTHING
 from .rewards.named import Part, parts, summed
 from .selection import informative
 
@@ -99,6 +99,7 @@ def reward_groups(
         raise TrainingError(
             f"no attempt has a reward by {', '.join(part.name for part in known)}.",
             hint="Name another in grpo.rewards; {environment = 1.0} applies to every attempt.",
+            kind=NOTHING,
         )
     return found
 
@@ -123,6 +124,7 @@ def pick(
         raise TrainingError(
             f"every one of the {alone} groups has one attempt, and {credit.name} compares siblings.",
             hint=f"{SAMPLES} Or take grpo.credit = step_return, which compares nothing.",
+            kind=NOTHING,
         )
     chosen = [list(group) for group in groups]
     if compares(credit) and config.grpo.pick_groups:
@@ -135,6 +137,7 @@ def pick(
         raise TrainingError(
             f"the attempts of each of the {len(groups)} groups all got the same, so none is better than its siblings.",
             hint="Collect more attempts, at other tasks, or at a higher model.temperature.",
+            kind=NOTHING,
         )
     attempts = sum(map(len, chosen))
     return chosen, GroupFigures(len(groups), len(chosen), same, alone, attempts, mean, std)

@@ -16,7 +16,7 @@ from .collate import Weighed
 from .credit.contributions import settled_episode
 from .credit.episode import Advantages, Credit, Episode
 from .credit.named import NEEDS, advantages_by, credit_named
-from .headers import INFRASTRUCTURE
+from .headers import INFRASTRUCTURE, NOTHING
 from .objectives.named import objective_named
 from .rewarded import SAMPLES, GroupFigures, Rewarded, even, pick, reward_groups
 from .rewards.named import REWARDS, Part, parts
@@ -163,7 +163,7 @@ def _some(config: TrainConfig, rows: Sequence[Weighed], left_out: Counter[str]) 
         raise nothing(left_out)
     if config.grpo.beta == 0 and not any(value for one in rows for value in one.advantages):
         raise TrainingError(
-            f"all advantages by {config.grpo.credit} are 0: training would change nothing.", hint=SAMPLES
+            f"all advantages by {config.grpo.credit} are 0: training would change nothing.", hint=SAMPLES, kind=NOTHING
         )
 
 
@@ -173,8 +173,9 @@ def nothing(left_out: Mapping[str, int]) -> TrainingError:
         return TrainingError(
             f"no attempt can be written for this model: {left_out[CALLS]} {CALLS}.",
             hint="Take a model whose chat template has tool calls, or attempts of protocol text or choice.",
+            kind=NOTHING,
         )
-    return TrainingError("no attempt holds an answer of a model.", hint=PLAYED)
+    return TrainingError("no attempt holds an answer of a model.", hint=PLAYED, kind=NOTHING)
 
 
 def formed(config: TrainConfig, one: Trajectory, tokenizer: Any, left_out: Counter[str]) -> list[Row]:

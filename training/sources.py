@@ -17,7 +17,7 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..store_io import entries, read_trajectory, why
 from ..store_tables import TRAJECTORIES
-from .headers import UNSOLVED, Header, headers_in
+from .headers import NOTHING, UNSOLVED, Header, headers_in
 from .outcomes import Outcomes, check_truth
 from .shared_ids import SharedIds
 
@@ -39,6 +39,8 @@ class Sources:
     """Ids of the runs they come from."""
     places: tuple[str, ...] = ()
     """Where they were read, in words for a person."""
+    folders: tuple[Path, ...] = ()
+    """Of runs, beside the stores of the configuration, that may name their tasks by files; see `files_beside`."""
 
     def groups(self) -> list[list[Trajectory]]:
         """Return attempts that share a baseline, in the order of `trajectories`."""
@@ -112,7 +114,8 @@ def some(config: TrainConfig, sources: Sources) -> None:
         return
     where = " and ".join(sources.places) or "the stores"
     if not sources.left_out:
-        raise TrainingError(f"there is no finished attempt in {where}.", hint="`lamarck run --out DIR` collects some.")
+        hint = "`lamarck run --out DIR` collects some."
+        raise TrainingError(f"there is no finished attempt in {where}.", hint=hint, kind=NOTHING)
     reasons = counted(sources.left_out)
     if any(reason.startswith("of split") for reason in sources.left_out):
         hint = f"Training takes samples.splits = {list(config.samples.splits)}; name others, or [] for all."
@@ -120,7 +123,7 @@ def some(config: TrainConfig, sources: Sources) -> None:
         hint = "Imitation needs solved attempts: collect more, or learn from failures by grpo, dpo or kto."
     else:
         hint = "`lamarck show RUN` lists the attempts; collect others."
-    raise TrainingError(f"no attempt in {where} can be trained on: {reasons}.", hint=hint)
+    raise TrainingError(f"no attempt in {where} can be trained on: {reasons}.", hint=hint, kind=NOTHING)
 
 
 def counted(left_out: Mapping[str, int]) -> str:

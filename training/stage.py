@@ -22,6 +22,7 @@ from .checks import check_labels, check_layers
 from .curves import check_reporters, curves
 from .device import device, place, reset_peak, threads
 from .fit import Fit, fit, rate, remarks
+from .headers import NOTHING
 from .identity import identity, tokens_of
 from .output import TrainDirectory
 from .prepared import Prepared, prepare
@@ -58,7 +59,8 @@ def train(
         base: the model with the adapter that is trained.
         out: the folder; see `TrainDirectory`.
         resume: go on from the last whole checkpoint in it.
-        watch: who looks on, and may stop it: then there is a checkpoint, and `Summary.interrupted`.
+        watch: who looks on, and may stop it: then there is a checkpoint, and `Summary.interrupted`. Stopped in its
+            last update it is finished: whoever would go on to something else has to ask the watch as well.
         prepared: examples in the place of those that `sources` give, where several sorts are mixed (live rounds).
         ages: policy version -> how many policies ago it acted, where that is known better than from `sources`.
 
@@ -194,7 +196,7 @@ class _Stage:
                 return None
             before = known
         tasks = [one.task for one in self.sources.trajectories]
-        stores = (Path(store) for store in self.config.stores)
+        stores = (*map(Path, self.config.stores), *self.sources.folders)
         files = [files_beside(store.parent if store.is_file() else store) for store in stores]
         if any(names_file(task) and not any(task.id in known for known in files) for task in tasks):
             return None  # another file may hold the same task, and that could not be seen
@@ -267,7 +269,9 @@ def _weighed(
     if not prepared.train:
         why = ", ".join(f"{count} {reason}" for reason, count in prepared.left_out.items())
         raise TrainingError(
-            f"nothing is left to train on{f': {why}' if why else ''}.", hint="See `lamarck train inspect RUN`."
+            f"nothing is left to train on{f': {why}' if why else ''}.",
+            hint="See `lamarck train inspect RUN`.",
+            kind=NOTHING,
         )
     return prepared, figures
 

@@ -56,7 +56,7 @@ class Watch(Protocol):
         ...
 
     def stopping(self) -> bool:
-        """Say whether to stop after this update, with a checkpoint."""
+        """Say whether to stop after this update, with a checkpoint; after the last one the stage is finished."""
         ...
 
 

@@ -86,7 +86,7 @@ class Making:
         self._held_out = HeldOut([materials.said(task) for task in materials.held_out], near=materials.near)
 
     async def propose(self, n: int, state: State) -> Proposal:
-        """Make up to n tasks in at most `tries` attempts each.
+        """Make up to n tasks in at most `tries` attempts each, fewer where the ledger says that it is enough.
 
         Raises:
             ModelError: the model did not answer once.
@@ -97,12 +97,18 @@ class Making:
         admission = Admission(self._held_out, self._materials.near, state)
         buffer = {key: list(_listed(value)) for key, value in table(state.get("buffer")).items()}
         tasks, refused, asked = list[Task](), list[Refusal](), list[Asked]()
+        ledger = self._materials.ledger
+        before = ledger.tried()
         for number in range(n * self._materials.tries):
-            if len(tasks) == n:
+            if len(tasks) == n or (number >= len(before) and ledger.enough()):
                 break
             generator = random.Random(f"{self._materials.seed}/{self.name}/{at}/{number}")
             category = self._category(generator, state)
-            attempt = await self._maker.make(category, generator, buffer.get(category, []))
+            if number < len(before):
+                attempt = before[number]
+            else:
+                attempt = await self._maker.make(category, generator, buffer.get(category, []))
+                ledger.add(attempt)
             refusal = attempt.refusal
             if attempt.made is not None:
                 refusal = admission.admit(attempt.made.said)

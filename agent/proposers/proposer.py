@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -12,6 +12,7 @@ from pydantic import Field, JsonValue, model_validator
 from ...core import Message, Reply, Task, Trajectory, Wire
 from ...errors import ConfigError
 from ...seams import LLM
+from .ledger import Ledger, Unlimited
 from .likeness import Said, plainly
 
 State = dict[str, JsonValue]
@@ -66,8 +67,9 @@ class Outcome(Wire):
     """Best reward of an attempt; None goes by `solved`."""
     worst: float | None = Field(default=None, allow_inf_nan=False)
     progress: float | None = Field(default=None, ge=-1.0, le=1.0)
-    """Gain of the student in the task's category: its success rate less that when the category was last played, before
-    it learned from that; None where it was not measured, as for tasks that are made in an evolution."""
+    """What a student has gained by the set that the task is of, at tasks that it was not trained on; without students,
+    the success rate in the task's category less that when it was last played. None where it was not measured, as for
+    tasks that are made in an evolution without students."""
 
     @model_validator(mode="after")
     def _no_more_solved_than_tried(self) -> Self:
@@ -158,6 +160,8 @@ class Materials:
     """Likeness from which on a task is a near-duplicate."""
     tries: int = 8
     """Attempts per wanted task."""
+    ledger: Ledger = field(default_factory=Unlimited)
+    """What one that makes its tasks has tried before, and whether that is enough; who only chooses leaves it alone."""
 
 
 def opened(state: State, name: str) -> State:

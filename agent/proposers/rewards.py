@@ -71,11 +71,11 @@ def injected(p: float, *, valid: bool, alpha: float = 0.8) -> float:
 
 
 def progress(before: float, after: float) -> float:
-    """Return the student's success rate in a later round, less that in an earlier one.
+    """Return the student's success rate at later tasks, less that at earlier ones.
 
-    After SOAR (2601.18778), which measures both on fixed hard tasks that the proposer does not see, around a training
-    on what was proposed, and puts the student back each time. Here both are measured on what the rounds played, so it
-    is a gain only where the tasks of a category were drawn alike in both.
+    SOAR (2601.18778) measures both on fixed hard tasks that the proposer does not see, around a training on what was
+    proposed, and puts the student back each time. So does an evolution with `propose.students`. Where both are of what
+    rounds have played, it is a gain only where the tasks of a category were drawn alike in both.
     """
     return after - before
 

@@ -61,8 +61,8 @@ class Bandit:
     Args:
         alpha: how much a round counts.
         tau: temperature; small ones follow Q closely. The default is ours.
-        gain: `advantage`, or `progress`, the gain in the category's success rate since it was last played (negative
-            ones count as 0); a category that was played once keeps its Q.
+        gain: `advantage`, or `progress`, the gain in the category's success rate since it was last played, or that of
+            students (negative ones count as 0); a category of which none is known keeps its Q.
         scaled: divide advantages by their standard deviation, as GRPO does.
         explore: share of the draws that goes to all categories alike, so that none is lost for good; ours.
         start: Q of a category that was never played; 1, the most there is, has every category tried. Ours.

@@ -98,6 +98,9 @@ class Agreement:
     """What its word is worth, in [0, 1]: scales its confidence."""
     why: str
     """The weight in words."""
+    members: tuple[Agreement, ...] = ()
+    """Of a vote: how each member does by itself. What their words would be worth alone weighs nothing: the vote's own
+    weight is that of the whole."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return JSON-serialisable values."""
@@ -114,7 +117,14 @@ def case_of(verdict: Verdict | None, trajectory: Trajectory) -> Case | None:
 
 
 def agreement(
-    judge: str, cases: Iterable[Case], *, unjudged: int = 0, bins: int = 10, recent: int = 50, least: int = 20
+    judge: str,
+    cases: Iterable[Case],
+    *,
+    unjudged: int = 0,
+    bins: int = 10,
+    recent: int = 50,
+    least: int = 20,
+    members: tuple[Agreement, ...] = (),
 ) -> Agreement:
     """Return how verdicts agree with the truth.
 
@@ -127,6 +137,7 @@ def agreement(
         bins: of the calibration error.
         recent: latest verdicts that are compared with those before.
         least: fewest verdicts for which the weight is anything but 1, and fewest on either side of a drift.
+        members: of a vote; they stand beside its figures and change none of them.
     """
     found = sorted(cases, key=lambda case: case.at)
     right = [case.passed == case.truth for case in found]
@@ -152,6 +163,7 @@ def agreement(
         drift=drift,
         weight=weight,
         why=why,
+        members=members,
     )
 
 

@@ -3,7 +3,7 @@
 Whether the world ended an episode or its steps ran out reads alike here: in a world that ends only when its task is
 solved, as household games and ALFWorld do, it is the outcome. What cannot be hidden is how many steps there are: in
 such a world, who knows the budget of a run can tell by them which attempts ended before it was used up. The store keeps
-how an attempt ended, since the loop itself goes by it; nothing that judges or distils without a model is told.
+how an attempt ended, since the loop itself goes by it; nothing that judges or distils is told.
 """
 
 from __future__ import annotations
@@ -25,14 +25,10 @@ def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
         trajectory: the attempt.
         hide_end: leave out the last observation as well, whether the world ended the episode or its steps ran out.
     """
-    steps = tuple(blind_step(step) for step in trajectory.steps)
-    over = trajectory.stop in ALIKE
-    return trajectory.model_copy(
+    return blind_end(trajectory, hide_end=hide_end).model_copy(
         update={
             "task": blind_task(trajectory.task),
-            "steps": steps,
-            "stop": OVER if over else trajectory.stop,
-            "final_observation": ENDED if over and hide_end else trajectory.final_observation,
+            "steps": tuple(blind_step(step) for step in trajectory.steps),
             "verdict": None,
             "success": None,
             "score": None,
@@ -40,6 +36,19 @@ def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
             "meta": {},
         }
     )
+
+
+def blind_end(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
+    """Return an attempt of which it does not show whether the world ended it or its steps ran out.
+
+    Args:
+        trajectory: the attempt.
+        hide_end: leave out the last observation too, which tells it where only one of the two is left out already.
+    """
+    if trajectory.stop not in ALIKE:
+        return trajectory
+    last = ENDED if hide_end else trajectory.final_observation
+    return trajectory.model_copy(update={"stop": OVER, "final_observation": last})
 
 
 def blind_task(task: Task) -> Task:

@@ -24,6 +24,8 @@ class Record(Wire):
     verdict: Verdict
     usage: Usage = Usage()
     at: float = 0.0
+    siblings: int | None = None
+    """Attempts at its task that had ended by then, with its own; None where it does not go by them, or is not known."""
 
 
 class Read(NamedTuple):

@@ -22,8 +22,8 @@ class VoteVerifier:
     members, less what they disagree: sum(w c s) / sum(w) with s = 1 for a pass and -1 else, without its sign. So two
     members of equal weight and confidence that say the opposite could not judge.
 
-    How often a vote is right is measured for the vote as a whole; its members' own errors are not, and their weights
-    stay as they are set. `lamarck verify RUN --by MEMBER` measures one.
+    Its verdict keeps what each member said, also of those who have no say, so that how often each is right is measured
+    beside the whole (see `tally`). What is found changes nothing here: their weights stay as they are set.
 
     Args:
         members: tables with `by`, and optionally `options` and `weight`.
@@ -66,7 +66,10 @@ class VoteVerifier:
         usage = sum((one.usage for one in said), Usage())
         weights = [weight for _, weight in self._members]
         heard = tuple(judgement for one in said for judgement in one.heard)
-        return Judged(weighed([one.verdict for one in said], weights, len(trajectory.steps), self.name), usage, heard)
+        verdicts = [one.verdict for one in said]
+        whole = weighed(verdicts, weights, len(trajectory.steps), self.name)
+        members = tuple(one.model_copy(update={"evidence": ()}) for one in verdicts)
+        return Judged(whole.model_copy(update={"members": members}), usage, heard)
 
 
 def weighed(verdicts: Sequence[Verdict], weights: Sequence[float], steps: int, judge: str) -> Verdict:

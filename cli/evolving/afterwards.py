@@ -7,18 +7,23 @@ several episodes ends first. What counts is therefore what it says afterwards. T
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from pathlib import Path
 
+from ...agent.evolution.generation import Figures
 from ...agent.verifiers.records import Verdicts
 from ...agent.verifiers.table import by_siblings, called
 from ...agent.verifiers.verifier import says_something
-from ...config_evolve import EvolveConfig
-from ...core import Trajectory, Usage
+from ...config_evolve import EvolveConfig, PhaseBudget
+from ...core import Trajectory
+from ...judged import abstained
 from ...rundir import RunDirectory
-from ..verify import judge
+from ..accepted import headers_in
+from ..verify_judge import judge
 from ..wire_verify import judging_tools
+from .verdict_meter import VerdictMeter
 
 
 class Afterwards:
@@ -26,10 +31,14 @@ class Afterwards:
 
     Args:
         config: of the evolution.
+        may: what judging may use up in a generation.
+        clock: the time in seconds, for tests.
     """
 
-    def __init__(self, config: EvolveConfig) -> None:
-        self._config = config
+    def __init__(
+        self, config: EvolveConfig, may: PhaseBudget | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._config, self._may, self._clock = config, may, clock
 
     @cached_property
     def needed(self) -> bool:
@@ -45,10 +54,14 @@ class Afterwards:
         """Under which name its verdicts are kept: its own, so that what is known of its noise holds for them."""
         return called(self._config.run.verify.by)
 
-    async def judge(self, run: Path) -> Usage:
-        """Judge what is not judged, or was without one of its siblings; return what judging the run took.
+    async def judge(self, run: Path) -> Figures:
+        """Judge what is not judged, or was without one of its siblings, as far as the budget goes.
 
-        Done again, also after it was killed, it changes nothing.
+        Done again, also after it was killed, it changes nothing. Where the budget ended the one before, nothing more is
+        judged.
+
+        Returns:
+            What judging the run took, and how many attempts the budget has left without a verdict.
 
         Raises:
             LamarckError: the verifier, or what it needs, cannot be had.
@@ -57,8 +70,12 @@ class Afterwards:
         verdicts.begin(self.name)
         config = directory.load_config()
         config = config.model_copy(update={"tools": judging_tools(config)})
-        await judge(config, directory, verdicts, self.name, None)
-        return sum((record.usage for record in verdicts.read(self.name).records.values()), Usage())
+        meter = VerdictMeter(run, verdicts, self.name, self._may, self._clock)
+        if not meter.enough():
+            await judge(config, directory, verdicts, self.name, None, pace=meter)
+            meter.note()
+        known = verdicts.read(self.name).records
+        return meter.figures(sum(one.id not in known for one in headers_in(directory)))
 
     def heard(self, run: Path, attempts: Iterable[Trajectory]) -> list[Trajectory]:
         """Return attempts of a run with the verdicts that were given afterwards, as if they had been given in the loop.
@@ -72,7 +89,7 @@ class Afterwards:
             verdict = records[one.id].verdict if one.id in records else None
             meta = {key: value for key, value in one.meta.items() if key != "unjudged"}
             if verdict is not None and not says_something(verdict):
-                meta["unjudged"] = {"judge": self.name, "why": verdict.critique}
+                meta["unjudged"] = abstained(verdict.model_copy(update={"judge": self.name}))
                 verdict = None
             elif verdict is not None:
                 verdict = verdict.model_copy(update={"judge": self.name})

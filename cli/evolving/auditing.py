@@ -17,7 +17,7 @@ from ...config_evolve import EvolveConfig
 from ...core import Usage, Verdict, Wire
 from ...rundir import RunDirectory
 from ..accepted import headers_in, last_of
-from ..verify import judge, label_of
+from ..verify_judge import judge, label_of
 from ..wire_verify import judging_tools
 from .home import Home, write
 from .playing import PLAYED

@@ -64,6 +64,10 @@ class Allowance:
         """Whether there is any limit."""
         return any(limit is not None for limit in self.config.model_dump().values())
 
+    def without(self, seconds: float) -> Allowance:
+        """Return the same where so many of the seconds do not count."""
+        return Allowance(self.config, lambda: self.seconds() - seconds)
+
     def reached(self, tokens: float = 0, cost_usd: float = 0.0) -> str:
         """Return the name of the limit that is reached, by what was used and by the clock; else nothing."""
         had = {"max_tokens": tokens, "max_cost_usd": cost_usd, "max_hours": self.seconds() / 3600}

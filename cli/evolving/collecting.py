@@ -83,7 +83,8 @@ class Collecting:
             LamarckError: they cannot be played.
         """
         directory, chain = await self._played(now, tasks, learn)
-        signals = signs(self._rewarded(directory)) | by_link(directory, chain) | self._left_out(directory, tasks)
+        signals = signs(self._rewarded(directory)) | by_link(directory, chain)
+        signals |= self._left_out(now, directory, tasks)
         if self._config.run.verify.withhold:
             return {**unseen(directory, judged=not self._afterwards.needed), **signals}
         found = Played.read(directory)
@@ -105,7 +106,7 @@ class Collecting:
     ) -> tuple[RunDirectory, list[tuple[str, ...]]]:
         """Play all tasks, link by link where there are chains; return the links too, none without chains."""
         folder, label = self._home.generation(now.number), f"generation {now.number}: playing"
-        shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen, "allowed": self._allowed}
+        shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen, "allowed": self._playing(now)}
         if self._config.learn.chain == 1:
             return await played(self.config_of(now, tasks), folder / COLLECT, label, **shown), []
         config = self.config_of(now, tasks)
@@ -118,22 +119,28 @@ class Collecting:
                     shown["llm"] = build_llm(config.model, at_once=config.collect.concurrency)
                     stack.push_async_callback(shown["llm"].close)
                 # What was begun of a link before a kill comes to its end, and is learned from, though there is enough.
-                there = directory.exists()
-                if there and not any_begun(directory, ids) and Meter(self._allowed, every(directory)).enough():
+                there, shown["allowed"] = directory.exists(), self._playing(now)
+                if there and not any_begun(directory, ids) and Meter(shown["allowed"], every(directory)).enough():
                     break
                 last = number == len(chain)
                 said = f"{label}, link {number} of {len(chain)}"
                 await played(config, directory.path, said, only=None if last else ids, **shown)
                 if not last:
+                    began = self._allowed.seconds()
                     await learn(now)
                     # Distilling has written it, where that is on.
-                    (Learned.read(folder) or Learned(since=0)).link(folder)
+                    (Learned.read(folder) or Learned(since=0)).link(folder, self._allowed.seconds() - began)
         return directory, chain
 
-    def _left_out(self, directory: RunDirectory, tasks: TasksetConfig) -> Figures:
+    def _playing(self, now: Generation) -> Allowance:
+        """Return what playing may use up: what memory has learned between links of chains is none of its time."""
+        learned = Learned.read(self._home.generation(now.number))
+        return self._allowed.without(learned.between) if learned is not None else self._allowed
+
+    def _left_out(self, now: Generation, directory: RunDirectory, tasks: TasksetConfig) -> Figures:
         """Return how many samples the budget has left out, if any."""
         headers = every(directory)
-        limit = Meter(self._allowed, headers).reached()
+        limit = Meter(self._playing(now), headers).reached()
         if not limit:
             return {}
         planned = len(select(load_taskset(tasks.name, tasks.options), tasks)) * self._config.run.collect.samples

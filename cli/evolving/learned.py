@@ -56,6 +56,8 @@ class Learned(Wire):
     """What the model that distils has taken for them, and for comparing what it said with what was there."""
     seconds: float = 0.0
     """How long all of that has taken, between links of chains too: the clock of a phase measures playing with it."""
+    between: float = 0.0
+    """Seconds on the clock of `collect` that went into learning between links, and not into playing."""
 
     @classmethod
     def read(cls, folder: Path) -> Learned | None:
@@ -101,9 +103,10 @@ class Learned(Wire):
     def _with(self, usage: Usage, seconds: float) -> dict[str, Any]:
         return {"usage": self.usage + usage, "seconds": round(self.seconds + seconds, 3)}
 
-    def link(self, folder: Path) -> Learned:
-        """Write down that one more link was learned from."""
-        now = self.model_copy(update={"links": self.links + 1})
+    def link(self, folder: Path, seconds: float = 0.0) -> Learned:
+        """Write down that one more link was learned from, and how long that has taken."""
+        update = {"links": self.links + 1, "between": round(self.between + seconds, 3)}
+        now = self.model_copy(update=update)
         now.write(folder)
         return now
 

@@ -11,6 +11,8 @@ from ...core import Step, Task
 from ...evals.probes.spelled import texts_in
 from ...rundir import RunDirectory
 from ...store import Store
+from .collecting import COLLECT
+from .home import Home
 
 TELLING = re.compile(r"truth|answer|solution|plan|expert|expected|target|label|gold|secret|walkthrough", re.IGNORECASE)
 """Keys of an environment's info that may tell an answer."""
@@ -85,6 +87,18 @@ class Lived:
             with _opened(directory) as store:
                 found |= {header.id: directory for header in store.headers(run_id=directory.run_id)}
         return found
+
+
+def runs_of(home: Home) -> dict[int, Path]:
+    """Return the runs that anything can have been learned from, by generation.
+
+    Nothing was made of a generation that still plays; a kill may have come before its run had a store.
+
+    Raises:
+        ConfigError: a record of a generation is damaged.
+    """
+    found = {one.number: home.generation(one.number) / COLLECT for one in home.kept() if COLLECT in one.figures}
+    return {number: run for number, run in found.items() if RunDirectory(run).exists()}
 
 
 def _shown(step: Step) -> list[str]:

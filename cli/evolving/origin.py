@@ -11,11 +11,10 @@ from ...errors import ConfigError
 from ...evals.gate.held_out import seen_in
 from ...release_memory import FILE, entries
 from ...releases import Releases
-from ...rundir import RunDirectory
 from ...store import Store
 from ...weights import read_manifest, trained_on
-from .collecting import COLLECT
 from .home import Home
+from .lived import runs_of
 
 OF_RELEASE = re.compile(r"([0-9a-f]{8,64})=(.+)")
 """A place that `held_out.seen` names for a release that was imported."""
@@ -56,9 +55,7 @@ def of_release(home: Home, releases: Releases, release_id: str, named: Sequence[
         ConfigError, StoreError: one of them is not there or cannot be read.
     """
     records = home.kept()
-    # Nothing was made of a generation that still plays; a kill may have come before it had a store.
-    runs = [home.generation(one.number) / COLLECT for one in records if COLLECT in one.figures]
-    seen = seen_in([run for run in runs if RunDirectory(run).exists()])
+    seen = seen_in(runs_of(home).values())
     unknown: list[str] = []
     made = {one.candidate for one in records if one.candidate != one.parent}
     first, begun = next((row.release_id for row in releases.log.rows()), None), False

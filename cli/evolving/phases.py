@@ -23,6 +23,7 @@ from .others import HELD_OUT
 from .proposing import Proposing
 from .remembering import Learning
 from .roles import Roles, judged, proposing_model
+from .students import STUDENTS, Students
 from .training import Training
 from .tree import fit, latest, nodes
 from .verifying import Verifying
@@ -53,8 +54,12 @@ class Evolving:
         seconds, may = (clock or PhaseClock(home)).seconds, config.budget.phases
         shown: dict[str, Any] = {"quiet": quiet, "screen": screen}
         self._home, self._config, self._releases = home, config, releases
-        self._verifying = Verifying(home, config)
-        self._proposing = Proposing(home, config, self._verifying, lambda now: proposing_model(config, releases, now))
+        self._verifying = Verifying(home, config, may.verify)
+        self._proposing = Proposing(
+            *(home, config, self._verifying, lambda now: proposing_model(config, releases, now)),
+            allowed=Allowance(may.propose, seconds),
+        )
+        self._students = Students(home, config, releases, self._proposing, **shown)
         self._roles = Roles(home, config, self._verifying)
         self._collecting = Collecting(home, config, releases, allowed=Allowance(may.collect, seconds), **shown)
         self._learning = Learning(home, config, self._verifying, may.distil)
@@ -81,9 +86,9 @@ class Evolving:
         return await self._proposing.propose(now)
 
     async def collect(self, now: Generation) -> Figures:
-        """Play them; without a verifier to wait for, store what was asked of who proposed them."""
+        """Play them; without a verifier to wait for, say what they are worth to who proposed them."""
         figures = await self._collecting.collect(now, self._proposing.taskset(now.number), self._learn)
-        return figures if judged(self._config) else {**figures, **self._roles.keep(now)}
+        return figures if judged(self._config) else await self._worth(now, figures)
 
     async def _learn(self, now: Generation) -> None:
         """Learn from what was played so far, while the generation goes on; see `learn.chain`."""
@@ -95,8 +100,16 @@ class Evolving:
             await self._learning.distil(now)
 
     async def verify(self, now: Generation) -> Figures:
-        """Say what the verifier made of them; store what was asked of who proposed and of who judged."""
-        return {**await self._verifying.verify(now), **self._roles.keep(now)}
+        """Say what the verifier made of them, and what they are worth to who proposed and to who judged."""
+        return await self._worth(now, await self._verifying.verify(now))
+
+    async def _worth(self, now: Generation, figures: Figures) -> Figures:
+        """Measure what the tasks have taught, where that is wanted, and store what was asked of other parts."""
+        measured: dict[str, Any] = await self._students.measure(now)
+        told: dict[str, Any] = {**figures, **measured}
+        if measured:
+            told |= {name: told.get(name, 0) + measured[STUDENTS][name] for name in ("tokens", "cost_usd")}
+        return {**told, **self._roles.keep(now)}
 
     async def credit(self, now: Generation) -> Figures:
         """Learn what memory was worth."""

@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -21,11 +20,10 @@ from ...evals.probes.seal import Code, Seal
 from ...evals.probes.spelled import texts_in
 from ...evals.probes.table import load_probes
 from ...releases import Releases
-from ...rundir import RunDirectory
 from ..screen import Screen
-from .collecting import COLLECT
 from .home import Home, write
-from .lived import Lived
+from .lived import Lived, runs_of
+from .registered import file_of, files_of, registered
 from .subject import PACKAGE, subject, texts
 
 RESULTS, SEAL = "probes.json", "seal.json"
@@ -56,7 +54,8 @@ class Probing:
         run: settings of this machine: threads, patience, episodes at once.
         held_out: gives the tasks that nothing was to be learned from, where they are asked for.
         names: of the probes; all if none.
-        guests: names of the user's own that judge, as `module:Class`; their files are sealed as well.
+        guests: names of the user's own that judge, as `module:Class` or as a package has
+            registered it; their files are sealed as well.
         sealed: seal what judges now, if it is not sealed yet; off, a seal is only compared with.
         judges: folder of the package, where what judges lies.
         quiet: show failures only.
@@ -141,9 +140,7 @@ class Probing:
         )
 
     def _past(self) -> Lived | None:
-        folders = sorted((self._home.path / "generations").glob(f"*/{COLLECT}"))
-        runs = [folder for folder in folders if RunDirectory(folder).exists()]
-        return Lived(runs, self._held_out) if self._home.exists() else None
+        return Lived(list(runs_of(self._home).values()), self._held_out) if self._home.exists() else None
 
     def _sealed(self, *, write_it: bool) -> Code | None:
         file, more = self._home.path / SEAL, self._guests
@@ -155,29 +152,31 @@ class Probing:
 
 
 def guests(config: EvolveConfig) -> list[str]:
-    """Return the names of the user's own that decide what an attempt is worth, or whether a release is let through:
-    tasksets and who proposes tasks, verifiers and whom they ask, rewards and what is made of them, and probes."""
+    """Return the names of the user's own, and of what packages have registered, that decide what an attempt is worth
+    or whether a release is let through: tasksets and who proposes tasks, verifiers, whom they ask and what tools they
+    may use, rewards and what is made of them, and probes."""
     run, grpo = config.run, config.train.grpo
     asked = [text for value in run.verify.options.values() for text in texts_in(value)]
     tasks = [run.taskset.name, *(one.name for one in config.held_out.others), config.propose.by]
     rewards = [*grpo.rewards, grpo.credit, *([grpo.objective] if grpo.objective is not None else [])]
-    found = [*tasks, run.verify.by, *asked, *rewards, *config.probes]
-    return [name for name in dict.fromkeys(found) if GUEST.fullmatch(name) and not name.startswith("lamarck.")]
+    found, known = [*tasks, run.verify.by, *asked, *rewards, *run.tools.plugins, *config.probes], registered()
+    own = [name for name in dict.fromkeys(found) if not name.startswith("lamarck.")]
+    return [name for name in own if GUEST.fullmatch(name) or name in known]
 
 
 def _files(names: Sequence[str]) -> list[Path]:
-    """Return the files that these are defined in; what cannot be found cannot be named either."""
+    """Return the files that these are defined in; what cannot be found cannot be named either.
+
+    What a package has registered comes with all of its distribution, be it upgraded or written to.
+    """
     if names and (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as where they are loaded
-    found = []
+    found, known = [], registered()
     for name in names:
-        try:
-            spec = find_spec(name.partition(":")[0])
-        except (ImportError, ValueError):
-            continue
-        if spec is not None and spec.origin is not None and Path(spec.origin).is_file():
-            found.append(Path(spec.origin))
-    return found
+        if ":" in name and (own := file_of(name.partition(":")[0])) is not None:
+            found.append(own)
+        found += [file for point in known.get(name, ()) for file in files_of(point)]
+    return [file for file in dict.fromkeys(found) if file.is_file()]
 
 
 def _named(probe: Probe) -> list[str]:

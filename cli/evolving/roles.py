@@ -40,13 +40,16 @@ from ...rundir import RunDirectory
 from ...store import Store
 from ..accepted import headers_in
 from .collecting import COLLECT
+from .exam import check_students
 from .home import Home, write
-from .proposing import ASKED, TASKS, check_progress
+from .progress import with_progress
+from .proposing import ASKED, TASKS
 from .verifying import Verifying
 
 ROLES, FIGURES = "roles", "roles.json"
 WITHHELD, UNKNOWN, GONE = "truth is withheld", "truth is not known", "of attempts that infrastructure ended"
 UNPLAYED, TELLS = "not played, or not checked", "tell an answer that is withheld"
+UNMEASURED = "of sets whose progress could not be measured"
 
 
 class _Made(NamedTuple):
@@ -110,15 +113,18 @@ class Roles:
             return None
         proposal = Proposal(tasks=tuple(read_tasks(folder / TASKS)), state={}, asked=tuple(asked))
         wanted = self._config.propose
+        outcomes = with_progress(folder, outcomes_of(self._verifying.counting(number)[0]))
         found = proposed(
             proposal,
-            outcomes_of(self._verifying.counting(number)[0]),
+            outcomes,
             by=wanted.by,
             run_id=_run_id(directory, PROPOSER),
             reward=wanted.reward,
             at=min((one.started_at for one in headers_in(directory)), default=0.0),
         )
-        left_out = Counter({UNPLAYED: len(asked) - len(found)})
+        unmeasured = {one.task_id for one in outcomes if wanted.reward == "progress" and one.progress is None}
+        lacking = sum(one.task_id in unmeasured for one in asked)
+        left_out = Counter({UNPLAYED: len(asked) - len(found) - lacking, UNMEASURED: lacking})
         if not self._config.run.verify.withhold:
             return _Made(found, left_out)
         answers = self._answers(number)
@@ -190,7 +196,7 @@ def check_roles(config: EvolveConfig) -> None:
     run, wanted, roles = config.run, config.propose, config.train.samples.roles
     if wanted.model is not None and wanted.reward not in REWARDS:
         raise ConfigError(f"propose.reward is {wanted.reward!r}; there are: {', '.join(REWARDS)}.")
-    check_progress(wanted)
+    check_students(config)
     if PROPOSER in roles and (wanted.model is None or not same_model(wanted.model, run.model.name)):
         raise ConfigError(
             f"train.samples.roles has the proposer, and propose.model is {wanted.model or 'none'}.",

@@ -21,8 +21,8 @@ from ..screen import Screen
 from ..train_fit import fitted
 from ..train_watch import TrainWatch
 from .budget import Allowance, left
-from .collecting import COLLECT
 from .home import Home, write
+from .lived import runs_of
 from .roles import Roles
 from .verifying import Verifying
 
@@ -71,7 +71,7 @@ class Training:
 
         Raises:
             LamarckError: it cannot be trained.
-            KeyboardInterrupt: it was stopped, with a checkpoint.
+            KeyboardInterrupt: it was stopped, with a checkpoint or, in its last update, with what came of it.
         """
         runs = self._runs(now)
         seen = self._trained(now)
@@ -101,11 +101,11 @@ class Training:
         if stopped is None:
             with TrainWatch(label, quiet=self._quiet, screen=self._screen, enough=self._enough) as watch:
                 summary = fitted(config, directory, watch, resume=directory.exists())
+            # Who stops it is heard also where its time is up, and in the last update, though that finishes it.
+            if watch.interrupted() or (summary.interrupted and not self._enough()):
+                raise KeyboardInterrupt
             if not summary.interrupted:
                 return summary, summary.steps
-            # Who stops it is heard also where its time is up.
-            if watch.interrupted() or not self._enough():
-                raise KeyboardInterrupt
             # Written down first: a process that dies now is not to train on.
             stopped = Stopped(updates=summary.steps, planned=summary.steps_planned)
             write(file, stopped.model_dump_json() + "\n")
@@ -114,7 +114,7 @@ class Training:
         )
         with TrainWatch(label, quiet=self._quiet, screen=self._screen) as watch:
             summary = fitted(short, directory, watch, resume=True)
-        if summary.interrupted:
+        if summary.interrupted or watch.interrupted():
             raise KeyboardInterrupt
         return summary, stopped.planned
 
@@ -144,8 +144,7 @@ class Training:
     def _runs(self, now: Generation) -> dict[int, Path]:
         """Return the runs to train on, by generation."""
         first = 1 if self._config.learn.window is None else max(1, now.number - self._config.learn.window + 1)
-        found = {number: self._home.generation(number) / COLLECT for number in range(first, now.number + 1)}
-        return {number: run for number, run in found.items() if RunDirectory(run).exists()}
+        return {number: run for number, run in runs_of(self._home).items() if first <= number <= now.number}
 
     def _trained(self, now: Generation) -> int:
         """Return the last generation whose attempts the parent's weights were trained on; 0 where there is none."""

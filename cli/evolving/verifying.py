@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation
-from ...agent.verifiers.agreement import Agreement, Case, agreement, case_of
-from ...config_evolve import EvolveConfig
+from ...agent.verifiers.agreement import Agreement
+from ...agent.verifiers.tally import Tally
+from ...config_evolve import EvolveConfig, PhaseBudget
 from ...config_training import SamplesConfig
 from ...core import Trajectory, Usage
-from ...judged import ABSTAINED, as_ended, silent
+from ...judged import abstention, as_ended, silent
 from ...rundir import RunDirectory
 from ...training.outcomes import Outcomes
 from ..accepted import Accepted, headers_in, last_of
@@ -32,11 +35,19 @@ class Verifying:
     Args:
         home: of the evolution.
         config: its settings.
+        may: what judging when all attempts are there may use up.
+        clock: the time in seconds, for tests.
     """
 
-    def __init__(self, home: Home, config: EvolveConfig) -> None:
+    def __init__(
+        self,
+        home: Home,
+        config: EvolveConfig,
+        may: PhaseBudget | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._home, self._config = home, config
-        self._afterwards = Afterwards(config)
+        self._afterwards = Afterwards(config, may, clock)
 
     @property
     def by_verdict(self) -> bool:
@@ -51,8 +62,7 @@ class Verifying:
         """
         later: Figures = {}
         if self._afterwards.needed:
-            used = await self._afterwards.judge(self._run(now.number).path)
-            later = {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)}
+            later = await self._afterwards.judge(self._run(now.number).path)
         headers = self.headers(now.number)
         told = Accepted.of(headers)
         figures: Figures = {
@@ -127,24 +137,14 @@ class Verifying:
 
     def _agreements(self, upto: int) -> list[Agreement]:
         """Return how each verifier agrees with the truth, ordered by name."""
-        cases: defaultdict[str, list[Case]] = defaultdict(list)
-        abstained: Counter[str] = Counter()
-        for number in range(1, upto + 1):
-            for one in self.headers(number):
-                why, told = silent(one), one.meta.get("unjudged")
-                if why == ABSTAINED and isinstance(told, dict):
-                    abstained[str(told.get("judge"))] += 1
-                case = case_of(one.verdict, one) if why is None else None
-                if case is not None and one.verdict is not None:
-                    # In the order of generations and tasks: that of episodes at once is not the same each time.
-                    judged = cases[one.verdict.judge]
-                    judged.append(case._replace(at=float(len(judged))))
         trust = self._config.run.verify.trust
-        settings = {"bins": trust.bins, "recent": trust.recent, "least": trust.least}
-        return [
-            agreement(judge, cases[judge], unjudged=abstained[judge], **settings)
-            for judge in sorted({*cases, *abstained})
-        ]
+        tally = Tally(bins=trust.bins, recent=trust.recent, least=trust.least)
+        # In the order of generations and tasks: that of episodes at once is not the same each time.
+        for at, one in enumerate(one for number in range(1, upto + 1) for one in self.headers(number)):
+            verdict = abstention(one) or (one.verdict if silent(one) is None else None)
+            if verdict is not None:
+                tally.hear(verdict.judge, verdict, one, float(at))
+        return tally.agreements()
 
     def _played(self, headers: list[Trajectory]) -> Figures:
         """Return what playing came to by these verdicts; see `Generation.played`."""

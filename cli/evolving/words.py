@@ -23,6 +23,8 @@ def said(now: Generation) -> str:
         how = next((name for name in ("solved", "accepted") if name in collected), None)
         told = f"{collected[how]} of {collected['attempts']} {how}" if how else f"{collected['attempts']} attempts"
         parts.append(f"{told} in training")
+    if students := [student for phase in ("collect", "verify") for student in gains(now.figures.get(phase, {}))]:
+        parts.append(f"students {' '.join(students)} points")
     if now.figures.get("distil"):
         parts.append(f"{items(now)} items")
     trained = now.figures.get("train", {})
@@ -36,6 +38,12 @@ def said(now: Generation) -> str:
     elif now.decision is not None:
         parts.append(now.decision)
     return ", ".join(parts)
+
+
+def gains(phase: dict[str, Any]) -> list[str]:
+    """Return the progress of each student in points, as far as a phase has measured them."""
+    sets = phase.get("students", {}).get("sets", [])
+    return ["?" if one["progress"] is None else f"{100 * one['progress']:+.0f}" for one in sets]
 
 
 def rate(side: dict[str, Any]) -> str:

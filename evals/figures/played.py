@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ...config import RunConfig
 from ...core import Release, Task, Trajectory
@@ -54,9 +55,6 @@ class Played:
             ConfigError: there is no run, or none of its episodes has ended.
         """
         config = config or directory.load_config()
-        # Imported here: it brings the agent's parts with it, which comparing and reporting can start without.
-        from ...agent.verifiers.sealed import unsealing
-
         with Store.open(directory.store_url(config), create=False) as store:
             rows = store.attempts(directory.run_id)
             begun = {(row.task_id, row.sample) for row in rows}
@@ -69,29 +67,14 @@ class Played:
             ]
             if not headers:
                 raise ConfigError(f"run {directory.path} has no finished episode yet.")
-            superseded, picks = _superseded(headers), rule_of(config.collect) != "none"
-            total, categories, outcomes, candidates = Tally(), dict[str, Tally](), list[Outcome](), list[Candidate]()
-            with unsealing(directory.path) as unseal:
-                for header in headers:
-                    # Only picking goes by what was sampled; prompts and tokens are nine tenths of a step.
-                    steps = store.steps_of(header.id, brief=not picks)
-                    trajectory = unseal(header.model_copy(update={"steps": steps}))
-                    outcomes.append(outcome_of(trajectory))
-                    candidate = candidate_of(trajectory) if picks else None
-                    if candidate is not None:
-                        candidates.append(candidate)
-                    for tally in (total, categories.setdefault(header.task.category or "(none)", Tally())):
-                        if header.id in superseded:
-                            tally.usage = tally.usage + header.usage
-                        else:
-                            tally.add(trajectory)
+            sums = _added_up(store, directory, headers, picks=rule_of(config.collect) != "none")
             release_id = headers[0].release_id
             release = store.get_release(release_id) if release_id else None
         found = directory.path / FILE
         evaluation = Evaluation.read(found) if found.exists() else None
-        samples = tuple(samples_of(outcomes))
+        samples = tuple(samples_of(sums.outcomes))
         known = [*(evaluation.tasks if evaluation is not None else ()), *(header.task.id for header in headers)]
-        spread = allocated(samples, candidates, dict.fromkeys(known), config.collect)
+        spread = allocated(samples, sums.candidates, dict.fromkeys(known), config.collect)
         planned = evaluation.planned if evaluation is not None else 0
         if spread is not None:
             # How many there will be hangs on the answers; of a run that goes on, the next ones are missing.
@@ -105,9 +88,9 @@ class Played:
             tasks={header.task.id: header.task for header in headers},
             samples=samples,
             planned=max(len(begun), planned),
-            total=total,
-            categories=dict(sorted(categories.items())),
-            candidates=tuple(candidates),
+            total=sums.total,
+            categories=dict(sorted(sums.categories.items())),
+            candidates=tuple(sums.candidates),
             allocated=spread,
         )
 
@@ -178,6 +161,38 @@ def same_tasks(first: Played, second: Played) -> None:
     data = [run.evaluation.data for run in (first, second) if run.evaluation is not None]
     if len(set(data)) > 1:
         raise ConfigError(f"{first.path} and {second.path} were played on different data of taskset {one}.")
+
+
+class _Sums(NamedTuple):
+    """What the attempts of a run add up to."""
+
+    total: Tally
+    categories: dict[str, Tally]
+    outcomes: list[Outcome]
+    candidates: list[Candidate]
+
+
+def _added_up(store: Store, directory: RunDirectory, headers: list[Trajectory], *, picks: bool) -> _Sums:
+    """Read the steps of each attempt, one after the other; `picks` says that what was sampled is needed."""
+    # Imported here: it brings the agent's parts with it, which comparing and reporting can start without.
+    from ...agent.verifiers.sealed import unsealing
+
+    sums, superseded = _Sums(Tally(), {}, [], []), _superseded(headers)
+    with unsealing(directory.path) as unseal:
+        for header in headers:
+            # Only picking goes by what was sampled; prompts and tokens are nine tenths of a step.
+            steps = store.steps_of(header.id, brief=not picks)
+            trajectory = unseal(header.model_copy(update={"steps": steps}))
+            sums.outcomes.append(outcome_of(trajectory))
+            candidate = candidate_of(trajectory) if picks else None
+            if candidate is not None:
+                sums.candidates.append(candidate)
+            for tally in (sums.total, sums.categories.setdefault(header.task.category or "(none)", Tally())):
+                if header.id in superseded:
+                    tally.usage = tally.usage + header.usage
+                else:
+                    tally.add(trajectory)
+    return sums
 
 
 def _superseded(headers: list[Trajectory]) -> set[str]:

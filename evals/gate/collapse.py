@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import astuple
 from statistics import fmean, median
+from typing import NamedTuple
 
 from pydantic import JsonValue
 
@@ -26,6 +27,36 @@ def alarms(history: Sequence[Generation], config: CollapseConfig | None = None) 
     return [one for one in found if one is not None]
 
 
+class _Course(NamedTuple):
+    """How the training reward went over the newest generations, of which there are at least four."""
+
+    n: int
+    halves: tuple[Sequence[Generation], Sequence[Generation]]
+    """The earlier and the later ones; of an odd number, the one in the middle is in neither."""
+    rewards: tuple[float, float]
+    """Means of the halves."""
+
+    @property
+    def rises(self) -> bool:
+        return self.rewards[1] > self.rewards[0]
+
+    @property
+    def said(self) -> str:
+        before, after = self.rewards
+        return f"Over the last {self.n} generations the training reward rose from {before:.3g} to {after:.3g}"
+
+
+def _course(known: Sequence[Generation], config: CollapseConfig) -> _Course | None:
+    """Halve the newest `window` of these generations, all of which have a reward; None where they are too few."""
+    newest = known[-config.window :]
+    if len(newest) < 4:
+        return None
+    half = len(newest) // 2
+    halves = newest[:half], newest[-half:]
+    before, after = (fmean(one.reward or 0.0 for one in some) for some in halves)
+    return _Course(len(newest), halves, (before, after))
+
+
 def reward_alone(history: Sequence[Generation], config: CollapseConfig) -> Alarm | None:
     """Ring when the training reward rose while held-out success fell: what is rewarded is not what is wanted.
 
@@ -35,22 +66,19 @@ def reward_alone(history: Sequence[Generation], config: CollapseConfig) -> Alarm
     same tasks that is too wide, so it rings late rather than for nothing.
     """
     known = [one for one in history if one.reward is not None and one.solved is not None and one.held_out]
-    known = known[-config.window :]
-    if len(known) < 4:
+    course = _course(known, config)
+    if course is None:
         return None
-    halves = known[: len(known) // 2], known[-(len(known) // 2) :]
-    rewards = [fmean(one.reward or 0.0 for one in half) for half in halves]
-    solved = [(sum(one.solved or 0 for one in half), sum(one.held_out for one in half)) for half in halves]
+    solved = [(sum(one.solved or 0 for one in half), sum(one.held_out for one in half)) for half in course.halves]
     low, high = newcombe(solved[1], solved[0], config.level)
-    if rewards[1] <= rewards[0] or high >= 0:
+    if not course.rises or high >= 0:
         return None
     shares = [one / n for one, n in solved]
     return Alarm(
         "reward without success",
-        f"Over the last {len(known)} generations the training reward rose from {rewards[0]:.3g} to {rewards[1]:.3g}, "
-        f"and held-out success fell from {percent(shares[0])} to {percent(shares[1])}, "
+        f"{course.said}, and held-out success fell from {percent(shares[0])} to {percent(shares[1])}, "
         f"{points(shares[1] - shares[0])} points {between(low, high)}.",
-        {"reward": list[JsonValue](rewards), "success": list[JsonValue](shares), "low": low, "high": high},
+        {"reward": list[JsonValue](course.rewards), "success": list[JsonValue](shares), "low": low, "high": high},
     )
 
 
@@ -93,24 +121,22 @@ def trained_worse(history: Sequence[Generation], config: CollapseConfig) -> Alar
     a release that was in force for several generations count as often as they were played, which is once.
     """
     known = [one for one in history if one.reward is not None and one.weighed is not None and _moved(one.weighed)]
-    known = known[-config.window :]
-    if len(known) < 4 or known[-1] is not history[-1]:
+    course = _course(known, config)
+    if course is None or known[-1] is not history[-1]:
         return None
-    halves = known[: len(known) // 2], known[-(len(known) // 2) :]
-    rewards = [fmean(one.reward or 0.0 for one in half) for half in halves]
-    pairs = [one.weighed for one in halves[1] if one.weighed is not None]
+    pairs = [one.weighed for one in course.halves[1] if one.weighed is not None]
     games = sum(one.games for one in pairs)
     shares = [sum(one.solved[side] for one in pairs) / games for side in (0, 1)]
     once = sum(max(one.games for one in pairs if one.incumbent == each) for each in {one.incumbent for one in pairs})
     low, high = newcombe((round(shares[1] * games), games), (round(shares[0] * once), once), config.level)
-    if rewards[1] <= rewards[0] or high >= 0:
+    if not course.rises or high >= 0:
         return None
     return Alarm(
         "reward without candidates",
-        f"Over the last {len(known)} generations the training reward rose from {rewards[0]:.3g} to {rewards[1]:.3g}, "
-        f"and of the newest {len(pairs)} the candidates solve {percent(shares[1])} of the held-out games where the "
-        f"releases in force solve {percent(shares[0])}, {points(shares[1] - shares[0])} points {between(low, high)}.",
-        {"reward": list[JsonValue](rewards), "success": list[JsonValue](shares), "low": low, "high": high},
+        f"{course.said}, and of the newest {len(pairs)} the candidates solve {percent(shares[1])} of the held-out "
+        f"games where the releases in force solve {percent(shares[0])}, {points(shares[1] - shares[0])} points "
+        f"{between(low, high)}.",
+        {"reward": list[JsonValue](course.rewards), "success": list[JsonValue](shares), "low": low, "high": high},
     )
 
 

@@ -1,8 +1,8 @@
 """What judges must stay as it is: hashes of scorers, rewards and gate, taken at the start and compared later (S133).
 
-The files are the package's own, and those of guests that are named as `module:Class`; what installed packages register
-is not sealed. What they have become in this process's memory is not looked at, nor what they import;
-and who may write both these files and the seal is not found.
+The files are the package's own, those of guests that are named as `module:Class`, and those of packages whose entry
+points are named. What they have become in this process's memory is not looked at, nor what they import from elsewhere;
+and who may write both these files and the seal is not found. What runs in a sandbox can write neither.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ GROUPS: dict[Group, tuple[str, ...]] = {
     "rewards": (
         *("training/rewards/*", "training/credit/*", "training/objectives/*", "training/rewarded.py"),
         *("training/outcomes.py", "training/guests.py", "agent/proposers/*", "judged.py", "roles.py"),
-        *("cli/verify.py", "cli/accepted.py", "cli/wire_verify.py"),
+        *("cli/verify.py", "cli/verify_agreement.py", "cli/verify_judge.py", "cli/accepted.py", "cli/wire_verify.py"),
     ),
     "gate": (
         *("evals/gate/*", "evals/figures/*", "evals/probes/*", "config_gate.py", "core.py", "core_evolution.py"),

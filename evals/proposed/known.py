@@ -10,7 +10,7 @@ from ...agent.proposers.proposer import Materials
 from ...core import Task
 from ...errors import EnvironmentFailure
 from ..household import task_key
-from ..household_generate import make_game
+from ..household_generate import plot_of_game
 from ..household_problem import Plot
 from .plots import plot_of, said_of
 
@@ -26,7 +26,9 @@ def plot_of_task(task: Task) -> Plot:
     if task.environment != "household":
         raise EnvironmentFailure(f"task {task.id} is no household task.", kind="contract")
     seed, size, split, kind, index = cast(Any, task_key(task))
-    return make_game(seed=seed, size=size, split=split, kind=kind, index=index).plot
+    # It bears what the game is known by, so the game need not be proven again.
+    known = str(task.options.get("game", ""))
+    return plot_of_game(seed=seed, size=size, split=split, kind=kind, index=index, known=known)
 
 
 def knowing(materials: Materials) -> Materials:
