@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 # torch goes first and pinned: asked for by another package, pip would take whatever build is newest.
 INSTALL := $(BIN)/python -m pip install -q --disable-pip-version-check -c requirements.lock
 LOG := $(VENV)/install.log
+# Tests run in so many processes, one thread of the model each; a file of tests stays in one process.
+WORKERS ?= 2
 EXTRAS := embedded alfworld webshop webshop-nouns gymnasium openenv scienceworld textworld memory docker train \
   parquet postgres bench dev
 
@@ -47,7 +49,7 @@ check: $(VENV)/.test  ## Format, lint, types, import rules
 	PYTHONPATH=.dev $(BIN)/lint-imports --no-cache
 
 test: $(VENV)/.test $(VENV)/.openenv wheel-test  ## All tests but the long forms, and once against the built wheel
-	$(BIN)/pytest -m "not full" --durations=25
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not full" --durations=25 -n $(WORKERS) --dist loadfile
 
 test-all: $(VENV)/.test $(VENV)/.openenv wheel-test  ## The long forms too (all 140 valid_seen games against the stock engine)
 	$(BIN)/pytest

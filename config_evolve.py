@@ -92,15 +92,17 @@ class PhaseBudgets(Section):
     """
 
     propose: PhaseBudget = PhaseBudget()
-    """No further task is made, and those there are are played; one at least has to be. Proposers that choose among
-    given tasks take no notice. After a kill none is made again; with `max_hours` it hangs on the clock how many there
-    are."""
+    """No further task is made, and those there are are played; one at least has to be, unless given tasks stand in for
+    them (`relabelled`). Proposers that choose among given tasks take no notice. After a kill none is made again; with
+    `max_hours` it hangs on the clock how many there are."""
     collect: PhaseBudget = PhaseBudget()
     """No further episode is begun, and the generation goes on with those there are. What is judged and repaired while
     they are played belongs to it; what memory learns between links of chains does not."""
     verify: PhaseBudget = PhaseBudget()
     """No further attempt is judged, task by task, by a verifier that goes by siblings and so judges when all have been
-    played; nothing is learned from those that are left. Any other has judged in `collect`."""
+    played; nothing is learned from those that are left. Any other has judged in `collect`. Of several judgings at once
+    (`run.collect.concurrency`) all but the one that reaches the limit come to their end past it; in a process that is
+    killed there they do not, and are left."""
     distil: PhaseBudget = PhaseBudget()
     """The attempts that are left are not distilled."""
     train: TimeBudget = TimeBudget()

@@ -14,18 +14,22 @@ class StudentsConfig(Section):
     those than the parent is the progress of each task of its set, and the student is thrown away.
 
     That takes at most sets x updates, and (sets + 1) x tasks x samples episodes. It is done when all attempts of a
-    generation are there, judged where a verifier judges them, and no budget of a phase ends it.
+    generation are there, judged where a verifier judges them, and no budget of a phase ends it. A set whose attempts
+    are not all there, or cannot be trained on, is not taken for one that teaches nothing: it is not measured. Nor is
+    any where more than a quarter of the given tasks have no outcome.
     """
 
     sets: int = Field(default=0, ge=0)
     """Into how many sets the tasks of a generation are dealt, in the order in which they were proposed; each has a
-    student. 0 trains none. To pay for progress takes 2, so that there is something to compare with."""
+    student. 0 trains none. To pay for progress takes 2, so that there is something to compare with; a task that was
+    made alone is not measured. Nor is anything where a proposer of your own chooses among given tasks."""
     updates: int = Field(default=10, gt=0)
     """Updates of a student, which is trained as `train` says."""
     tasks: int = Field(default=8, gt=0)
     """Given tasks that parent and students play, of the split that is played: drawn by `seed`, the same in each
-    generation, all where there are fewer. They are not proposed, nor any that says the same, nothing learns from them,
-    and none of them says what a held-out one says."""
+    generation, all where there are fewer; where `relabelled` or a proposer of your own may want to play given ones, one
+    at least has to be left. They are not proposed, nor any that says the same, nothing learns from them, and none of
+    them says what a held-out one says."""
     samples: int = Field(default=1, gt=0)
     """Attempts at each, played as a release plays: more than one tell more only with a `run.model.temperature` above
     0."""

@@ -60,12 +60,12 @@ class VerifyConfig(Section):
     """The model that judges; None takes the one that acts."""
     withhold: bool = False
     """Keep ground truth, outcome and rewards out of the loop: solver, verifier, memory and training never see them.
-    They are kept apart, for evaluation. Whether the world ended an episode or its steps ran out is shown to no verifier
+    They are kept apart, for evaluation. What ended an episode, its world, a budget or a loop, is shown to no verifier
     either; that an episode was shorter than the budget cannot be hidden, and in worlds that end only when won
     (household, alfworld) it says as much to who counts steps (`rule` with `max_steps`)."""
     hide_end: bool = True
-    """Show a verifier no last observation of an episode that is over: many worlds say there how it went. Where the
-    truth is withheld, a model that distils is shown none either."""
+    """Show a verifier no last observation of an episode: many worlds say there how it went. Where the truth is
+    withheld, a model that distils is shown none either."""
     record: bool = False
     """Keep what models are asked as judges and what they answer, in `judgements.jsonl` beside the run, to train on it.
     An evolution sets this where `train.samples.roles` names the verifier."""

@@ -68,8 +68,8 @@ class LLMDistiller:
         llm: the model.
         prompts: has the prompt `distil`.
         config: how many items, how long.
-        hide_end: show no last observation of an attempt that is over. Where the truth is withheld, one whose world has
-            ended it has none to show, and one whose steps ran out has: that would be the outcome of many a world.
+        hide_end: show no last observation, whatever ended an attempt. Where the truth is withheld, one whose world has
+            ended it has none to show, and one that ended otherwise has: that would be the outcome of many a world.
     """
 
     def __init__(self, llm: LLM, prompts: Prompts, config: DistilConfig, *, hide_end: bool = False) -> None:

@@ -27,10 +27,11 @@ class EmbeddedLLM:
         folder: the model's folder, as `models_cache.pull` returns it or transformers saves one.
         adapter: folder of an adapter that was trained on exactly these weights.
         threads: CPU threads of torch; None leaves them as they are.
-        at_once: episodes that are played beside each other, which share these threads out among them; with `threads`
-            of 1 every call is computed alike, whatever is asked beside it.
-        dtype: `auto` times both once, by the threads of one episode, and takes the faster: bfloat16 is several times
-            faster than float32 on a processor with instructions for it, and several times slower on one without.
+        at_once: episodes that are played beside each other, which share these threads out among them (see `shares`);
+            with `threads` of 1 every call is computed alike, whatever is asked beside it.
+        dtype: `auto` times both once, on the processor by the threads that one episode has there, and takes the faster:
+            bfloat16 is several times faster than float32 on a processor with instructions for it, and several times
+            slower on one without.
         score_kind: how a continuation is scored; the mean does not favour short ones.
         score_end: whether the token that ends the answer counts as part of each continuation.
         sessions: episodes whose prompt cache is kept at once, in each lane.

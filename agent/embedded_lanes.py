@@ -41,7 +41,8 @@ class Lanes:
     Args:
         model: a transformers causal model.
         at_once: episodes that are played beside each other; there are no more lanes than that.
-        threads: CPU threads of torch over all lanes; None takes what torch would. See `shares`.
+        threads: CPU threads of torch over all lanes; None takes what torch would. See `shares`; on a GPU there is one
+            lane, with all of them.
         sessions: episodes whose prompt cache is kept at once, in each lane.
     """
 
@@ -79,7 +80,10 @@ class Lanes:
 
 
 def shares(at_once: int, threads: int | None) -> tuple[int, ...]:
-    """Return the CPU threads of each lane on a processor, at least one; the first ones have what is left over.
+    """Return the CPU threads of each lane on a processor: as many for all of them, and at least one.
+
+    What is left over stays idle: numbers differ a little by how many threads compute them, and which lane an episode
+    falls into must not matter, neither where runs are compared task by task nor where one is gone on with.
 
     Args:
         at_once: episodes that are played beside each other; there are no more lanes than that.
@@ -89,7 +93,7 @@ def shares(at_once: int, threads: int | None) -> tuple[int, ...]:
 
     total = max(1, threads if threads is not None else torch.get_num_threads())
     count = max(1, min(at_once, total))
-    return tuple(total // count + (number < total % count) for number in range(count))
+    return (total // count,) * count
 
 
 def one_thread(name: str, threads: int | None) -> ThreadPoolExecutor:

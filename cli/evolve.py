@@ -192,12 +192,13 @@ def run(
     from .evolving.budget import Budget
     from .evolving.clock import PhaseClock
     from .evolving.phases import Evolving
-    from .evolving.starting import check_start, told
+    from .evolving.starting import check_exam, check_start, told
     from .evolving.watching import EvolutionWatch
     from .watch import sigterm_stops
 
     if not resume:
         check_start(config)
+        check_exam(config, home)
     home.check(config, resume=resume)  # here too, or a folder would be made for the lock of what cannot be
     lock = home.lock()
     try:

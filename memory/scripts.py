@@ -165,10 +165,12 @@ def _shared(records: Sequence[Record], config: DistilConfig) -> list[Item]:
 def _warning(record: Record, won: Sequence[Record], config: DistilConfig) -> list[Item]:
     """Say what a failure tried, and what a success did that it did not."""
     tried = [NUMBER.sub("", action) for action in record.script if not action.lower().startswith(MOVES + LOOKS)]
-    # Whether the world ended it or its steps ran out is not written down: it may be the truth that is withheld.
-    stop = record.trajectory.stop
-    how = "An attempt failed" if stop in ("terminated", "truncated", "max_steps") else f"An attempt failed ({stop})"
-    how += f" after: {'; '.join(tried[:12])}." if tried else " without changing anything."
+    # What ended it is not written down: that it was not the world may be the truth that is withheld.
+    how = (
+        f"An attempt failed after: {'; '.join(tried[:12])}."
+        if tried
+        else "An attempt failed without changing anything."
+    )
     if won:
         best = min(won, key=lambda other: len(other.script))
         did = set(tried)

@@ -69,8 +69,9 @@ class Teacher:
         ]
         ask = (Message(role="user", content="propose"),)
         asked = [Asked(messages=ask, reply=Reply(text=task.id), task_id=task.id) for task in tasks]
-        kept = [task.id for task in self.materials.held_out]
-        return Proposal(tasks=tuple(tasks), state=dict(state), asked=tuple(asked), figures={"kept": kept})
+        kept, choice = ([task.id for task in some] for some in (self.materials.held_out, self.materials.tasks))
+        figures = {"kept": kept, "choice": choice}
+        return Proposal(tasks=tuple(tasks), state=dict(state), asked=tuple(asked), figures=figures)
 
     def feedback(self, outcomes, state):
         return {**state, "progress": {one.task_id: one.progress for one in outcomes}}

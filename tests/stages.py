@@ -30,10 +30,11 @@ SETTINGS = {
 
 
 class Seen:
-    """Remembers what it was told, and stops where it is told to."""
+    """Remembers what it was told, and stops where it is told to: as interrupted, or because there is `enough`."""
 
-    def __init__(self, stop_at=None, on_show=None):
+    def __init__(self, stop_at=None, on_show=None, enough=False):
         self.said, self.shown, self._stop_at, self._on_show = [], [], stop_at, on_show
+        self._enough = enough
 
     def say(self, text):
         self.said.append(text)
@@ -45,6 +46,9 @@ class Seen:
 
     def stopping(self):
         return self._stop_at is not None and bool(self.shown) and self.shown[-1].step >= self._stop_at - 1
+
+    def interrupted(self):
+        return self.stopping() and not self._enough
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ import pytest
 import tiny_folder
 import tiny_model
 import torch
+from lamarck.agent import embedded_load
 from lamarck.agent.embedded import EmbeddedLLM
 from lamarck.agent.embedded_lanes import shares
 from lamarck.agent.embedded_load import faster_dtype
@@ -99,13 +100,16 @@ async def test_episodes_beside_each_other_have_threads_of_their_own(tmp_path):
     await lanes.close()
 
 
-async def test_no_thread_is_left_over(tmp_path):
-    """Of 7 threads 4 episodes have 2, 2, 2 and 1; the number format is chosen by those of one episode."""
-    assert shares(4, 7) == (2, 2, 2, 1) and shares(2, 3) == (2, 1) and shares(9, 3) == (1, 1, 1)
-    assert shares(1, 7) == (7,) and shares(0, 1) == (1,) and sum(shares(3, None)) == torch.get_num_threads()
-    llm = EmbeddedLLM(tiny_folder.base(tmp_path / "tiny"), threads=3, at_once=2)
+async def test_all_episodes_are_computed_by_as_many_threads(tmp_path, monkeypatch):
+    """Of 7 threads 3 episodes have 2 each; the number format is chosen by those of one episode."""
+    assert shares(4, 7) == (1,) * 4 and shares(3, 7) == (2,) * 3 and shares(9, 3) == (1,) * 3
+    assert shares(1, 7) == (7,) and shares(0, 1) == (1,) and shares(1, None) == (torch.get_num_threads(),)
+    timed = []
+    monkeypatch.setattr(embedded_load, "faster_dtype", lambda threads: timed.append(threads) or "float32")
+    llm = EmbeddedLLM(tiny_folder.base(tmp_path / "tiny"), threads=5, at_once=2)
     llm.ready()
-    assert [lane.executor.submit(torch.get_num_threads).result() for lane in llm._lanes.lanes] == [2, 1]
+    assert [lane.executor.submit(torch.get_num_threads).result() for lane in llm._lanes.lanes] == [2, 2]
+    assert timed == [2]
     await llm.close()
 
 

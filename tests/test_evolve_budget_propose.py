@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 from lamarck.agent.evolution.generation import Generation
 from lamarck.agent.proposers.ledger import CountedLLM
 from lamarck.agent.proposers.making import refused
+from lamarck.agent.proposers.proposer import Asked, Proposal
 from lamarck.agent.scripted import ScriptedLLM
 from lamarck.cli.evolve import check
 from lamarck.cli.evolve import run as evolve
@@ -21,6 +23,7 @@ from lamarck.config_evolve import EvolveConfig, PhaseBudget
 from lamarck.core import Message, Reply, Usage
 from lamarck.errors import ConfigError, ModelError
 from lamarck.rundir import RunDirectory
+from test_evolve_proposing import PLAIN
 
 PRICE = Usage(prompt_tokens=3, completion_tokens=1, cost_usd=0.25, calls=1)
 SETTINGS = {
@@ -128,7 +131,8 @@ def test_without_one_task_the_limit_is_named_and_who_goes_on_has_all_of_it_again
     with pytest.raises(ConfigError, match=f"has nothing to play in generation 1: 2 refused before .*{limit} was"):
         proposed("home", talker, **budget)
     figures, _ = proposed("home", talker, **budget)
-    assert (figures["tasks"], figures["tokens"], figures["budget"]) == (1, 8, {limit: 4})
+    # What nothing came of is none of that, and spent all the same.
+    assert (figures["tasks"], figures["tokens"], figures["budget"]) == (1, 16, {limit: 4})
 
 
 def test_a_model_that_was_down_is_asked_anew(proposed):
@@ -139,6 +143,54 @@ def test_a_model_that_was_down_is_asked_anew(proposed):
     assert proposed("home", talker) == proposed("whole", Talker())
 
 
+@pytest.mark.parametrize("answers", [0, 2])
+def test_who_stops_while_the_model_is_down_and_goes_on_asks_anew(proposed, answers):
+    """What was said before that is not asked for again."""
+    down = [ModelError("nobody there", kind="outage")] * (39 - answers)
+    talker = Talker([*SAID[:answers], *down, *SAID[answers:]], dies_at=39)
+    with pytest.raises(KeyboardInterrupt):
+        proposed("home", talker)
+    assert proposed("home", talker) == proposed("whole", Talker()) and talker.asked == 39 + 6 - answers
+
+
+@pytest.mark.parametrize("budget", [{"max_tokens": 9}, {"max_hours": 1.5}])
+def test_a_model_that_takes_longer_to_load_than_there_is_time_is_asked_once(proposed, budget):
+    talker = Talker()
+    talker.at = 7200
+    figures, _ = proposed("home", talker, **budget)
+    assert figures["tasks"] == (2 if "max_tokens" in budget else 1)
+
+
+def test_given_tasks_that_stand_in_are_not_left_out_by_a_budget(tmp_path):
+    """Looking for something to relabel has ended with its budget."""
+    config = EvolveConfig.load(None, PLAIN | {"propose.by": "relabelled"})
+    clock = itertools.count(0, 600)
+    allowed = Allowance(PhaseBudget(max_hours=1.0), lambda: next(clock))
+    figures = asyncio.run(Proposing(Home(tmp_path), config, SimpleNamespace(), allowed=allowed).propose(NOW))
+    assert figures["given"] == figures["tasks"] == 6 and figures["refused"] == {"nothing_reached": 1.0}
+    assert next(clock) == 3600 + 600 and "budget" not in figures
+
+
+def test_what_a_proposer_of_a_package_asked_of_a_model_of_its_own_is_told(tmp_path, monkeypatch):
+    class Own:
+        name = "own"
+
+        def __init__(self, materials):
+            self.tasks = materials.tasks
+
+        async def propose(self, n, state):
+            asked = Asked(messages=(Message(role="user", content="?"),), reply=reply("1+2"))
+            return Proposal(tasks=self.tasks[:n], state={}, asked=(asked, asked))
+
+        async def close(self): ...
+
+    monkeypatch.setattr("lamarck.cli.wire_propose.load_proposer", lambda by, materials, *more: Own(materials))
+    settings = {"propose.by": "own", "propose.model": None, "propose.options": {}}
+    config = EvolveConfig.load(None, SETTINGS | settings)
+    figures = asyncio.run(Proposing(home := Home(tmp_path), config, Verifying(home, config)).propose(NOW))
+    assert (figures["tasks"], figures["tokens"], figures["cost_usd"]) == (5, 8, 0.5)
+
+
 def test_who_chooses_among_given_tasks_takes_no_notice(tmp_path):
     settings = {"propose.by": "uniform", "propose.model": None, "propose.options": {}}
     home, config = Home(tmp_path), EvolveConfig.load(None, SETTINGS | settings)
@@ -147,18 +199,34 @@ def test_who_chooses_among_given_tasks_takes_no_notice(tmp_path):
     assert figures["tasks"] == 5 and "budget" not in figures
 
 
-def test_a_line_that_a_kill_has_cut_is_made_again(tmp_path):
+@pytest.mark.parametrize(("cut", "whole"), [(1, 3), (7, 2)])
+def test_a_line_that_a_kill_has_cut_is_made_again(tmp_path, cut, whole):
+    """Without its newline alone it is there, and what follows it is a line of its own."""
     tried = Tried(tmp_path, Allowance())
     for number in range(3):
         tried.heard(PRICE)
         tried.add(refused("unsolvable", number))
     [file] = tmp_path.iterdir()
-    file.write_bytes(file.read_bytes()[:-7])
+    file.write_bytes(file.read_bytes()[:-cut])
+
+    def details():
+        return [one.refusal.detail for one in Tried(tmp_path, Allowance()).tried()]
+
     for _ in range(2):
         again = Tried(tmp_path, Allowance())
-        assert [one.refusal.detail for one in again.tried()] == ["0", "1"] and again.usage == PRICE + PRICE
-    again.add(refused("unsolvable", 2))
-    assert [one.refusal.detail for one in Tried(tmp_path, Allowance()).tried()] == ["0", "1", "2"]
+        assert details() == [*"012"][:whole] and again.usage == PRICE + PRICE + PRICE
+    for number in range(whole, 5):
+        again.add(refused("unsolvable", number))
+    assert details() == [*"01234"]
+
+
+def test_an_answer_whose_attempt_a_kill_has_cut_off_is_paid(tmp_path):
+    tried = Tried(tmp_path, Allowance())
+    tried.heard(PRICE)
+    tried.add(refused("unsolvable", 0))
+    tried.heard(PRICE)
+    again = Tried(tmp_path, Allowance(PhaseBudget(max_tokens=8)))
+    assert len(again.tried()) == 1 and again.usage == PRICE + PRICE and again.enough()
 
 
 async def test_every_answer_of_a_model_that_proposes_is_counted():

@@ -5,6 +5,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+import typer
 from crowd import Crowd
 from judgements import attempt
 from lamarck.agent.verifiers.records import Verdicts
@@ -28,10 +29,10 @@ FOUR = {
 }  # fmt: skip
 
 
-def evolved(folder, **settings):
+def evolved(folder, *, resume=False, **settings):
     config = EvolveConfig.load(None, SETTINGS | FOUR | settings)
     check(config)
-    [record] = evolve(config, home := Home(folder), resume=False, quiet=True)
+    [record] = evolve(config, home := Home(folder), resume=resume, quiet=True)
     return SimpleNamespace(home=home, config=config, record=record)
 
 
@@ -127,3 +128,31 @@ def test_learning_between_links_takes_no_time_from_playing(tmp_path, monkeypatch
     collected = found.record.figures["collect"]
     assert collected["attempts"] == 16 and "budget" not in collected
     assert Learned.read(found.home.generation(1)).between == hands.at == 7200
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_learning_that_was_killed_takes_no_time_from_playing(tmp_path, monkeypatch, before):
+    """The clock of the phase goes on over kills: what learning had taken by then is none of playing either."""
+    hands, kills = SimpleNamespace(at=0.0), [True, True]
+    monkeypatch.setattr(PhaseClock, "seconds", lambda self: hands.at)
+    learn = Evolving._learn
+
+    async def dying(self, now):
+        if not before:
+            await learn(self, now)
+        hands.at += 7200
+        if kills:
+            kills.pop()
+            raise KeyboardInterrupt
+        await learn(self, now)
+
+    monkeypatch.setattr(Evolving, "_learn", dying)
+    chained = {"learn.chain": 2, "budget.phases.collect.max_hours": 1.0}
+    for resume in (False, True):
+        with pytest.raises(typer.Exit):
+            evolved(tmp_path / "home", resume=resume, **chained)
+    found = evolved(tmp_path / "home", resume=True, **chained)
+    collected = found.record.figures["collect"]
+    assert collected["attempts"] == 16 and "budget" not in collected
+    learned = Learned.read(found.home.generation(1))
+    assert (learned.between, learned.began, learned.links) == (21_600, None, 1)

@@ -1,34 +1,37 @@
 """Progress by students: copies of the parent that are trained on what was proposed, measured, and thrown away."""
 
+import asyncio
+import gc
 import json
 import shutil
+import signal
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 
+import doors
 import pytest
 import tiny_folder
 import tiny_worlds
-from doors import door
-from figures import episode
-from lamarck.agent.proposers.proposer import Outcome
+import typer
 from lamarck.cli.evolve import check
 from lamarck.cli.evolve import run as evolve
 from lamarck.cli.evolving import students as module
-from lamarck.cli.evolving.exam import exam_of
 from lamarck.cli.evolving.home import Home
 from lamarck.cli.evolving.playing import attempts
-from lamarck.cli.evolving.progress import Exam, Measured, Student, with_progress
+from lamarck.cli.evolving.progress import Measured, Student
+from lamarck.cli.evolving.proposing import Proposing
 from lamarck.cli.evolving.roles import Roles
 from lamarck.cli.evolving.verifying import Verifying
 from lamarck.cli.evolving.words import said
 from lamarck.cli.train_fit import fitted
 from lamarck.cli.train_watch import TrainWatch
 from lamarck.config_evolve import EvolveConfig
-from lamarck.config_propose import ProposeConfig
-from lamarck.errors import ConfigError, ModelError, TrainingError
-from lamarck.evals.figures.outcomes import outcome_of, samples_of
+from lamarck.errors import EnvironmentFailure, ModelError, TrainingError
 from lamarck.releases import Releases
 from lamarck.rundir import RunDirectory
-from lamarck.training.headers import NOTHING
+from lamarck.training import stage
+from lamarck.training.headers import ALIKE
 from lamarck.training.output import TrainDirectory
 from lamarck.weights import read_manifest
 
@@ -60,6 +63,7 @@ def world(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         yield folder, settings
+    gc.unfreeze()
 
 
 def evolved(world, name, *, resume=False, **settings):
@@ -67,6 +71,9 @@ def evolved(world, name, *, resume=False, **settings):
     check(config)
     home = Home(world[0] / name)
     records = evolve(config, home, resume=resume, quiet=True)
+    # Memory is given back after each training, which goes through all there is: most of that was imported by now.
+    gc.collect()
+    gc.freeze()
     return SimpleNamespace(home=home, config=config, records=records)
 
 
@@ -76,7 +83,7 @@ def watched(patch):
     fit, play = module.fitted, module.played
 
     def trains(config, directory, watch, **more):
-        heard.append(f"{directory.path.parent.name}: training")
+        heard.append(f"{directory.path.parent.name}: training{' goes on' if more['resume'] else ''}")
         trained.append(config)
         return fit(config, directory, watch, **more)
 
@@ -134,9 +141,11 @@ def test_students_begin_as_the_parent_and_leave_nothing_behind(taught):
 
 def test_the_exam_is_given_out_nowhere(taught):
     exam = Measured.read(taught.home.generation(1)).parent.solved.keys()
-    kept = json.loads((taught.home.generation(1) / "propose.json").read_text())["figures"]["kept"]
+    told = json.loads((taught.home.generation(1) / "propose.json").read_text())["figures"]
+    kept, choice = set(told["kept"]), set(told["choice"])
     assert len(exam) == 8 and all(one.startswith("train/") for one in exam)
-    assert exam < set(kept) and {one for one in kept if one.startswith("train/")} == exam
+    assert len(choice) == 4 and not exam & choice
+    assert exam < kept and {one for one in kept if one.startswith("train/")} == exam
     assert not exam & {one.task.id for one in attempts_of(taught, "collect")}
 
 
@@ -159,16 +168,90 @@ def test_a_set_that_could_not_be_measured_earns_nothing(taught, tmp_path):
     assert paid == {f"made/{number}" for number in (*range(4), *range(8, 12))}
 
 
+def again(taught, folder, number, **settings):
+    """Return a student of that generation that is measured anew, with other settings, in a copy of the home."""
+    home = Home(shutil.copytree(taught.home.path, folder / "home"))
+    found = Measured.read(home.generation(1))
+    found.having(number, Student(ids=found.students[number].ids)).write(home.generation(1))
+    return home, taught.config.model_copy(update={"train": taught.config.train.model_copy(update=settings)})
+
+
+def measured(home, config, number):
+    with Releases.open(home.path) as releases:
+        proposing = Proposing(home, config, Verifying(home, config))
+        students = module.Students(home, config, releases, proposing, quiet=True)
+        asyncio.run(students.measure(home.kept()[0]))
+    return Measured.read(home.generation(1)).students[number]
+
+
+def test_what_was_played_and_teaches_nothing_is_worth_nothing(taught, tmp_path):
+    """And nobody knows what it is worth where an attempt was left out, as by a budget."""
+    home, config = again(taught, tmp_path, 2)
+    assert measured(home, config, 2).progress == 0
+    folder = home.generation(1)
+    found = Measured.read(folder)
+    found.having(2, Student(ids=found.students[2].ids)).write(folder)
+    with closing(sqlite3.connect(folder / "collect" / "store.db")) as store, store:
+        (one, *_), *_ = store.execute("SELECT id FROM trajectories WHERE task_id = 'made/9'").fetchall()
+        store.execute("DELETE FROM trajectories WHERE id = ?", (one,))
+    student = measured(home, config, 2)
+    assert student.measured and student.progress is None and "all got the same" in student.why
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "why"),
+    [
+        ("samples", {"splits": ("dev",)}, "of split train"),
+        ("samples", {"max_tokens": 1}, "longer than 1 tokens"),
+        ("grpo", {"credit": "attribution"}, "needs a label of each step"),
+    ],
+)
+def test_what_cannot_be_trained_on_is_not_measured(taught, tmp_path, section, settings, why):
+    part = getattr(taught.config.train, section).model_copy(update=settings)
+    home, config = again(taught, tmp_path, 0, **{section: part})
+    student = measured(home, config, 0)
+    assert student.measured and student.progress is None and why in student.why
+
+
+def test_who_makes_no_task_is_told_so(taught, tmp_path):
+    proposing = SimpleNamespace(self_made=lambda number: ())
+    students = module.Students(Home(tmp_path), taught.config, None, proposing, quiet=True)
+    told = asyncio.run(students.measure(taught.records[0]))["students"]
+    assert (told["sets"], told["why"], told["tokens"]) == ([], "no task was made", 0)
+
+
 def test_killed_it_goes_on_and_does_nothing_twice(world, monkeypatch):
-    """Killed in the exam of the second student, then where the second was measured and its folder is still there."""
+    """Killed in a training, stopped in one, killed in an exam, and before a folder was removed; memory learns as well.
+
+    Infrastructure has ended an attempt by then: it stays lost, or the first student would go on with other rows.
+    """
     more = {"propose.options": {"each": 2}, "propose.students.updates": 2, "propose.students.tasks": 2}
-    more |= {"run.verify.by": "doors:Eye"}
+    more |= {"learn.memory": True, "grow": "latest", "run.collect.attempts": 1}
     heard, _ = watched(monkeypatch)
-    play, remove = module.played, shutil.rmtree
+    fit, play, remove, reset, lost = module.fitted, module.played, shutil.rmtree, doors.Door.reset, []
+    memories = []
+
+    def broken(self, seed, task):
+        if task.id == "made/0" and not lost:
+            lost.append(task)
+            raise EnvironmentFailure("as if the world had crashed")
+        return reset(self, seed, task)
+
+    def ended(self, summary):
+        raise ModelError("as if killed")
+
+    def stopped(config, directory, watch, **parts):
+        if directory.path.parent.name == "2":
+            signal.raise_signal(signal.SIGINT)
+        return fit(config, directory, watch, **parts)
 
     async def dying(config, folder, label, **parts):
         if folder.parent.name == "2":
             raise ModelError("as if killed")
+        return await play(config, folder, label, **parts)
+
+    async def looked_at(config, folder, label, **parts):
+        memories.append(config.memory.path)
         return await play(config, folder, label, **parts)
 
     def gone(place, *parts, **rest):
@@ -176,57 +259,41 @@ def test_killed_it_goes_on_and_does_nothing_twice(world, monkeypatch):
             raise ModelError("as if killed")
         remove(place, *parts, **rest)
 
-    with monkeypatch.context() as patch, pytest.raises(ModelError):
-        patch.setattr(module, "played", dying)
-        evolved(world, "killed", **more)
-    assert heard == ["before: exam", "1: training", "1: exam", "2: training"]
+    def stops(said, error=ModelError, resume=True, **patches):
+        heard.clear()
+        with monkeypatch.context() as patch, pytest.raises(error):
+            for (place, name), part in patches.values():
+                patch.setattr(place, name, part)
+            evolved(world, "killed", resume=resume, **more)
+        assert heard == said
+
+    folder = Home(world[0] / "killed").generation(1)
+    crash, kill = ((doors.Door, "reset"), broken), ((stage._Stage, "_finish"), ended)
+    stops(["before: exam", "1: training"], resume=False, crash=crash, kill=kill)
+    assert len(attempts(RunDirectory(folder / "collect"))) == 15
+    said = ["1: training goes on", "1: exam", "2: training"]
+    stops(said, error=typer.Exit, ctrl_c=((module, "fitted"), stopped))
+    assert TrainDirectory(folder / "students" / "2" / "train").last_checkpoint() is not None
+    stops(["2: training goes on"], kill=((module, "played"), dying))
+    stops(["2: exam"], kill=((module.shutil, "rmtree"), gone))
     heard.clear()
-    with monkeypatch.context() as patch, pytest.raises(ModelError):
-        patch.setattr(module.shutil, "rmtree", gone)
-        evolved(world, "killed", resume=True, **more)
-    assert heard == ["2: exam"]
-    heard.clear()
+    monkeypatch.setattr(module, "played", looked_at)
     found = evolved(world, "killed", resume=True, **more, generations=2)
     assert heard == ["before: exam", "1: training", "1: exam", "2: training", "2: exam"]  # of the second generation
     assert not any((found.home.generation(number) / "students").exists() for number in (1, 2))
-    first = Measured.read(found.home.generation(1))
-    assert found.records[0].figures["verify"]["students"] == first.figures()
+    assert len(attempts(RunDirectory(folder / "collect"))) == 15
+    first = Measured.read(folder)
+    assert [one.updates for one in first.students] == [2, 2]
+    assert found.records[0].figures["collect"]["students"] == first.figures()
     # The proposer is told of it before it proposes again.
     state = json.loads((found.home.generation(2) / "propose.json").read_text())["state"]
     worth = [one.progress for one in first.students for _ in range(2)]
     assert state["progress"] == {f"made/{number}": gain for number, gain in enumerate(worth)}
-
-
-# By hand.
-
-
-def exam(lost="", **solved):
-    return Exam(solved=solved, why=lost)
-
-
-def test_progress_by_hand(tmp_path):
-    """Compared are the tasks that both have an outcome of."""
-    student = Student(ids=("x", "y")).examined(exam(a=0.5, b=0.0, c=1.0), exam(a=1.0, b=0.5, d=1.0), 10)
-    assert (student.progress, student.updates, student.measured) == (0.5, 10, True)
-    nobody = Student(ids=("z",)).examined(exam(a=1.0), exam(a=1.0, lost="2 of 8 attempts have no outcome"), 10)
-    assert nobody.progress is None and nobody.measured and "2 of 8" in nobody.why
-    assert Student(ids=()).examined(exam(a=1.0), exam(b=1.0), 1).progress is None
-    outcomes = [Outcome(task_id=one, attempts=1, solved=1) for one in "xyz"]
-    assert with_progress(tmp_path, outcomes) == tuple(outcomes)
-    Measured(parent=exam(a=1.0), students=(student, nobody)).write(tmp_path)
-    assert [one.progress for one in with_progress(tmp_path, outcomes)] == [0.5, 0.5, None]
-
-
-def test_what_infrastructure_has_taken_is_no_measurement():
-    tries = [("a", True), ("a", False), ("b", True), ("b", True)]
-    ended = [outcome_of(episode(task, sample=n % 2, success=won, tokens=5)) for n, (task, won) in enumerate(tries)]
-    found = Exam.of(samples_of(ended), 4)
-    assert (found.solved, found.mean, found.why, found.usage.tokens) == ({"a": 0.5, "b": 1.0}, 0.75, "", 20)
-    lost = outcome_of(episode("b", sample=1, failed=True))
-    assert "1 of 4 attempts have no outcome, more than 5 %" in Exam.of(samples_of([*ended[:3], lost]), 4).why
-    assert "1 of 4" in Exam.of(samples_of(ended[:3]), 4).why
-    unknown = [outcome_of(episode("a", success=None))]
-    assert Exam.of(samples_of(unknown), 1).why == "no attempt has an outcome"
+    # Students recall what their parent does, from copies.
+    assert memories == [str(found.home.generation(2) / "students" / name / "memory") for name in ("before", "1", "2")]
+    with Releases.open(found.home.path) as releases:
+        assert found.records[1].parent == found.records[0].candidate != found.records[0].parent
+        assert releases.verify(found.records[1].parent) is None
 
 
 @pytest.mark.parametrize("kind", ["sft", "dpo", "kto", "grpo"])
@@ -235,50 +302,4 @@ def test_whoever_trains_says_that_there_is_nothing_to_learn(taught, world, kind,
     config = taught.trained[2].model_copy(update={"kind": kind, "start": None})
     with pytest.raises(TrainingError) as caught, TrainWatch("", quiet=True) as watch:
         fitted(config, TrainDirectory(tmp_path / "out"), watch, resume=False)
-    assert caught.value.kind == NOTHING
-
-
-@pytest.mark.parametrize(("tasks", "sets", "sizes"), [(8, 2, [4, 4]), (7, 3, [2, 2, 3]), (2, 3, [1, 1]), (0, 2, [])])
-def test_tasks_are_dealt_in_order(tasks, sets, sizes):
-    ids = [str(number) for number in range(tasks)]
-    found = Measured.dealt(ids, sets)
-    assert [len(one.ids) for one in found.students] == sizes
-    assert [ident for one in found.students for ident in one.ids] == ids
-
-
-def test_the_exam_is_drawn_once_and_of_nothing_that_is_held_out():
-    given = [door(number) for number in range(12)]
-    wanted = ProposeConfig.model_validate({"seed": 3, "students": {"sets": 2, "tasks": 4}})
-    found = exam_of(lambda: given, (), wanted)
-    assert len(found) == 4 and found == exam_of(lambda: given, (), wanted)
-    assert found != exam_of(lambda: given, (), wanted.model_copy(update={"seed": 4}))
-    copies = [task.model_copy(update={"id": f"copy/{n}", "split": "test"}) for n, task in enumerate(given[1:])]
-    assert exam_of(lambda: given, copies, wanted) == (given[0],)
-    with pytest.raises(ConfigError, match="all 11 given tasks say what a held-out one says"):
-        exam_of(lambda: given[1:], copies, wanted)
-    assert exam_of(lambda: pytest.fail("asked"), (), ProposeConfig()) == ()
-
-
-@pytest.mark.parametrize(
-    ("settings", "line"),
-    [
-        ({"propose.students.sets": 1}, "reward is progress, and propose.students.sets is 1"),
-        ({"propose.by": "bandit"}, "students.sets is 2, and propose.by = bandit makes no tasks"),
-        (
-            {"learn.by": "verdict", "run.verify.by": "rule", "run.verify.withhold": True},
-            "propose.students measures by how the world says",
-        ),
-        ({"run.model.name": "random"}, "students.sets is 2, and the weights of random cannot be trained"),
-        (
-            {
-                "propose.model": None,
-                "propose.students.sets": 1,
-                "propose.options": {"rule_options": {"gain": "progress"}},
-            },
-            "rule_options.gain is progress, doors:Teacher makes its tasks, and propose.students.sets is 1",
-        ),
-    ],
-)
-def test_students_that_measure_nothing_are_refused(world, settings, line):
-    with pytest.raises(ConfigError, match=line):
-        check(EvolveConfig.load(None, world[1] | settings))
+    assert caught.value.kind == ALIKE

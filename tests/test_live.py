@@ -357,6 +357,9 @@ class Impatient:
         stop, self.stop = self.stop, False
         return stop
 
+    def interrupted(self):
+        return self.stop
+
 
 def test_two_rounds_with_a_model_interrupted_and_resumed(tmp_path, base, one_thread, no_chance):
     from lamarck.training.live_stage import LiveStage
@@ -401,6 +404,9 @@ class AtLast(Impatient):
 
     def stopping(self):
         return self.left <= 0
+
+    def interrupted(self):
+        return self.stopping()
 
 
 def test_who_stops_in_the_last_update_of_a_round_is_heard(tmp_path, base, one_thread, no_chance):

@@ -145,7 +145,7 @@ def test_what_judges_of_the_user_s_own_is_sealed(grown, tmp_path, monkeypatch):
     for name in names:
         (tmp_path / f"{name}.py").write_text("class Own: pass\n")
     found = guests(EvolveConfig.load(None, SETTINGS | settings))
-    assert {name.partition(":")[0] for name in found} == set(names)
+    assert {one.name.partition(":")[0] for one in found} == set(names)
     home, _, (first, *_), judges = grown
     with Releases.open(home.path) as releases:
         other = Home(tmp_path / "home")
@@ -156,35 +156,82 @@ def test_what_judges_of_the_user_s_own_is_sealed(grown, tmp_path, monkeypatch):
         assert line == f"{tmp_path / 'my_reward.py'} changed"
 
 
+def packages(folder, monkeypatch, **points):
+    """Make installed packages of these names; return their files of metadata."""
+    infos = []
+    for name, text in points.items():
+        infos.append(folder / f"plugged_{name}-1.0.dist-info")
+        infos[-1].mkdir()
+        (infos[-1] / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugged-{name}\nVersion: 1.0\n")
+        (infos[-1] / "entry_points.txt").write_text(text)
+    monkeypatch.syspath_prepend(str(folder))
+    importlib.invalidate_caches()
+    return infos
+
+
 def test_what_packages_register_is_sealed(grown, tmp_path, monkeypatch):
     """An evolution names a verifier and a tool of an installed package: its other files count as well."""
     for name in ("plugged_judge", "plugged_help", "plugged_other"):
         (tmp_path / f"{name}.py").write_text("class Own: pass\n")
-    for name, points in (
-        ("judge", "[lamarck.verifiers]\nsevere = plugged_judge:Own\n"),
-        ("other", "[lamarck.verifiers]\nmild = plugged_other:Own\n"),
-    ):
-        info = tmp_path / f"plugged_{name}-1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: plugged-{name}\nVersion: 1.0\n")
-        (info / "entry_points.txt").write_text(points)
-    record = "plugged_judge.py,,\nplugged_help.py,,\nplugged_gone.py,,\nplugged_judge-1.0.dist-info/METADATA,,\n"
-    (tmp_path / "plugged_judge-1.0.dist-info" / "RECORD").write_text(record)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
+    (tmp_path / "plugged_rubric.json").write_text("[]")
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "__pycache__" / "plugged_help.pyc").write_text("")
+    info, _ = packages(
+        tmp_path,
+        monkeypatch,
+        judge="[lamarck.verifiers]\nsevere = plugged_judge:Own\n",
+        other="[lamarck.verifiers]\nmild = plugged_other:Own\n",
+    )
+    files = ["plugged_judge.py", "plugged_help.py", "plugged_gone.py", "plugged_rubric.json"]
+    made_of = ["__pycache__/plugged_help.pyc", f"{info.name}/METADATA"]
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in files + made_of))
     members = {"members": [{"by": "severe"}, {"by": "rule"}]}
     found = guests(EvolveConfig.load(None, SETTINGS | {"run.verify.by": "vote", "run.verify.options": members}))
-    assert found == ["severe"]
+    assert found == [("verifiers", "severe")]
     home, _, (first, *_), judges = grown
     with Releases.open(home.path) as releases:
         made = Probing(Home(tmp_path / "home"), releases, names=["code"], guests=found, judges=judges, quiet=True)
         assert asyncio.run(made.run(first))["code"].unsafe == 0
-        (tmp_path / "plugged_other.py").write_text("class Own: best = 1\n")
+        for name in ("plugged_other.py", *made_of):
+            (tmp_path / name).write_text("x = 1\n")
         assert asyncio.run(made.run(first))["code"].unsafe == 0
         (tmp_path / "plugged_help.py").write_text("class Own: best = 1\n")
+        (tmp_path / "plugged_rubric.json").write_text("[1]")
         (tmp_path / "plugged_judge.py").unlink()
         details = asyncio.run(made.run(first))["code"].details
-        assert set(details) == {f"{tmp_path / 'plugged_help.py'} changed", f"{tmp_path / 'plugged_judge.py'} gone"}
+        changed = {f"{tmp_path / name} changed" for name in ("plugged_help.py", "plugged_rubric.json")}
+        assert set(details) == {*changed, f"{tmp_path / 'plugged_judge.py'} gone"}
+
+
+def test_probes_of_packages_are_sealed_where_all_are_asked(tmp_path, monkeypatch):
+    packages(tmp_path, monkeypatch, probe="[lamarck.probes]\nmine = plugged_probe:Own\n")
+    for asked, sealed in (([], True), (["mine"], True), (["texts"], False)):
+        found = guests(EvolveConfig.load(None, SETTINGS | {"probes": asked}))
+        assert (("probes", "mine") in found) is sealed
+
+
+def test_a_name_is_looked_for_among_its_kind_and_a_broken_package_is_named(grown, tmp_path, monkeypatch):
+    """To find a module within a package the package is imported: only if it is meant, and its errors are ours."""
+    for name in ("plugged_tools", "plugged_broken"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError('no licence')\n")
+        (tmp_path / name / "own.py").write_text("class Own: pass\n")
+    packages(
+        tmp_path,
+        monkeypatch,
+        tools="[lamarck.tools]\nsevere = plugged_tools.own:Own\n",
+        broken="[lamarck.verifiers]\nbroken = plugged_broken.own:Own\n",
+    )
+    home, _, _, judges = grown
+
+    def made(by):
+        found = guests(EvolveConfig.load(None, SETTINGS | {"run.verify.by": by}))
+        return Probing(Home(tmp_path / "home"), releases, names=["code"], guests=found, judges=judges, quiet=True)
+
+    with Releases.open(home.path) as releases:
+        assert made("severe").probes
+        with pytest.raises(ConfigError, match=r"cannot import what module plugged_broken\.own lies in: no licence"):
+            made("broken")
 
 
 def test_what_was_lived_through(grown):

@@ -13,7 +13,7 @@ from lamarck.agent.tasksets import load_taskset
 from lamarck.cli.app import app
 from lamarck.config import TasksetConfig
 from lamarck.core import Origin, Step, Task, Trajectory
-from lamarck.errors import ConfigError, EnvironmentFailure
+from lamarck.errors import ConfigError, EnvironmentFailure, ModelError
 from lamarck.evals import household_generate
 from lamarck.evals.alfworld_engine import Engine
 from lamarck.evals.household import HouseholdTaskset, task_key
@@ -462,6 +462,17 @@ async def test_ill_posed_questions_are_refused_and_valid_ones_pass(wiki):
             assert attempt.made is None and attempt.refusal.reason == reason, (draft, attempt)
     finally:
         await maker.close()
+
+
+async def test_an_answerer_that_is_down_is_no_word_about_the_question(wiki):
+    class Down:
+        async def answer(self, question, texts, generator):
+            raise ModelError("nobody there", kind="outage")
+
+    maker = QuestionMaker(str(wiki), Down())
+    attempts = [await maker.make("documents", random.Random(seed), []) for seed in range(6)]
+    await maker.close()
+    assert {one.refusal.reason for one in attempts if one.refusal.reason != "not_found_by_search"} == {"model"}
 
 
 async def test_questions_are_made_without_a_model_and_played(wiki, tmp_path):

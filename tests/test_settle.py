@@ -17,6 +17,7 @@ from lamarck.training.credit.gigpo import GiGPO
 from lamarck.training.credit.hierarchical import Hierarchical
 from lamarck.training.credit.named import ALIASES, compares, credit_named
 from lamarck.training.credit.table import estimators
+from lamarck.training.headers import ALIKE, NOTHING
 from lamarck.training.rewarded import rewards_of
 from lamarck.training.rewards.named import REWARDS, parts, summed
 from lamarck.training.settle import settle
@@ -114,6 +115,22 @@ def test_of_two_siblings_that_are_as_good_the_one_without_a_repair_is_better():
     assert values == {"won": {0.01}, "repaired": {-0.01}}
     with pytest.raises(TrainingError, match="all got the same"):
         settled(WON, repaired, credit="dr_grpo")
+
+
+def test_what_is_all_the_same_is_told_from_what_cannot_be_trained_on():
+    crashed = SAME[0].model_copy(update={"id": "crashed", "failure": CRASH})
+    unweighed = [change(change(one, 0, logprobs=()), 1, logprobs=()) for one in (WON, LOST)]
+    cases = [
+        (ALIKE, SAME, {}),
+        (ALIKE, SAME, {"pick_groups": False, "credit": "grpo"}),
+        (NOTHING, (*SAME, crashed), {}),
+        (NOTHING, unweighed, {}),
+        (NOTHING, (WON, LOST), {"credit": "attribution"}),
+    ]
+    for kind, attempts, grpo in cases:
+        with pytest.raises(TrainingError) as caught:
+            settled(*attempts, **grpo)
+        assert caught.value.kind == kind, (kind, grpo, caught.value.message)
 
 
 OPTIONS = {

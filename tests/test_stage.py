@@ -16,6 +16,7 @@ from lamarck.config_training import OptimizerConfig, TrainConfig
 from lamarck.errors import ConfigError, TrainingError
 from lamarck.training.adapters import Adapter
 from lamarck.training.base import load_base
+from lamarck.training.callbacks import Watching
 from lamarck.training.collate import Weighed
 from lamarck.training.fit import Fit, fit
 from lamarck.training.output import TrainDirectory
@@ -147,6 +148,11 @@ def test_stopped_in_its_last_update_it_is_finished(straight, model, found, tmp_p
     assert watch.stopping() and not summary.interrupted
     assert (summary.steps, summary.adapter) == (6, wanted.adapter) and (tmp_path / "out" / "best").is_dir()
     assert watch.said[-1].startswith("that was the last update")
+    # Nobody is told so who did not stop it: where time is up, there was enough of it for this stage.
+    enough = Seen(stop_at=6, enough=True)
+    enough.shown = watch.shown
+    Watching(enough).on_train_end(None, None, None)
+    assert enough.stopping() and not enough.said
 
 
 def test_a_folder_of_something_else_is_left_alone(model, found, tmp_path):

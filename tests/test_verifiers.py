@@ -35,14 +35,14 @@ def test_what_is_blinded():
     assert all(step.reward == 0.0 and step.info == {} for step in blind.steps) and blind.final_observation == ENDED
     assert [step.action for step in blind.steps] == ["a", "b"]
     assert blinded(one, hide_end=False).final_observation == "the end"
-    # Who won, who was stopped by the world, and whose steps ran out look the same; other budgets are the solver's own.
+    # Who won, who was stopped by the world, and who was stopped by anything else look the same.
     last = steps[1].model_copy(update={"terminated": True})
     lost = one.model_copy(update={"success": False, "reward": 0.0, "task": task, "final_observation": "You see a cup."})
-    for stop in ("truncated", "max_steps"):
+    for stop in ("truncated", "max_steps", "max_tokens", "max_seconds", "max_cost", "loop"):
         assert blinded(lost.model_copy(update={"stop": stop, "steps": (steps[0], steps[1])})) == blind
     assert blinded(one.model_copy(update={"steps": (steps[0], last), "task": task})) == blind
     assert blind.stop == "truncated" and not any(step.terminated or step.truncated for step in blind.steps)
-    assert blinded(one.model_copy(update={"stop": "loop"})).stop == "loop"
+    assert blinded(lost.model_copy(update={"stop": "infrastructure"})).stop == "infrastructure"
 
 
 async def test_the_environment_repeats_the_outcome():
@@ -67,10 +67,8 @@ async def test_rules_by_hand():
     own = RuleVerifier(checks=[{"call": "judgements:short"}])
     assert (await own.verify(attempt("a"))).passed
     assert (await own.verify(attempt("a", "b", "c"))).critique == "It is too long."
-    stopped = await RuleVerifier(checks=[{"stop": "loop"}, {"final": "end"}, {"did": "b"}]).verify(
-        attempt("a", stop="loop")
-    )
-    assert stopped.score == pytest.approx(2 / 3)
+    some = await RuleVerifier(checks=[{"max_steps": 1}, {"final": "end"}, {"did": "b"}]).verify(attempt("a"))
+    assert some.score == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +79,8 @@ async def test_rules_by_hand():
         ([{"answer": "x", "final": "y"}], "names no one rule"),
         ([{"answer": "("}], "no regular expression"),
         ([{"max_steps": "3"}], "is no number"),
-        ([{"stop": "terminated"}], "terminated is not shown to verifiers"),
+        ([{"stop": "terminated"}], r"checks\[0\]\.stop: how an attempt ended is not shown to verifiers"),
+        ([{"stop": "loop", "weight": 2.0}], "is not shown to verifiers"),
         ([{"answer": "x", "weight": 0}], "no positive number"),
         ([{"call": "judgements:nothing"}], "has no nothing"),
         ([{"call": "no_such_module:x"}], "cannot import"),

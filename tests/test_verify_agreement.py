@@ -18,6 +18,7 @@ from lamarck.agent.verifiers.table import Parts, load_verifier
 from lamarck.agent.verifiers.tally import Tally
 from lamarck.agent.verifiers.trusted import TrustedVerifier, read_weight
 from lamarck.agent.verifiers.verifier import says_something, unjudged
+from lamarck.agent.verifiers.vote import VoteVerifier
 from lamarck.errors import ConfigError
 from lamarck.evals import metrics
 from lamarck.judged import abstained, abstention
@@ -198,6 +199,46 @@ async def test_members_of_a_vote_are_measured_beside_it(tmp_path):
         with pytest.raises(ConfigError, match="knows no verifier"):
             read_weight(file, name)
     json.dumps(plain, allow_nan=False)
+
+
+def named(judge, passed=True):
+    return verdict(passed, judge=judge)
+
+
+def test_a_member_that_breaks_at_times_is_not_taken_for_another():
+    """Two judges of one model: one is right, the other one wrong; each breaks in its turn, and has no model then."""
+    broke = unjudged("judge", "it broke: KeyError: 'steps'")
+    right, wrong, tally = named("judge:small"), named("judge:small", passed=False), Tally()
+    said = [(right, wrong), (broke, wrong), (right, broke), (broke, wrong), (right, wrong)]
+    for number, members in enumerate(said):
+        one = attempt("5", ident=str(number), success=True)
+        tally.hear("vote", named("vote").model_copy(update={"members": members}), one)
+    first, second = tally.agreements()[0].members
+    assert [one.judge for one in (first, second)] == ["judge:small", "judge:small (2)"]
+    assert (first.n, first.unjudged, first.accuracy.value) == (3, 2, 1.0)
+    assert (second.n, second.unjudged, second.accuracy.value) == (4, 1, 0.0)
+
+
+def test_members_of_votes_that_are_set_otherwise_stay_apart():
+    tally, one = Tally(), attempt("5", success=True)
+    for members in (("rule", "judge:a"), ("judge:a", "rule"), ("rule", "judge:b"), ("rule", "judge:b")):
+        tally.hear("vote", named("vote").model_copy(update={"members": tuple(map(named, members))}), one)
+    found = tally.agreements()[0].members
+    # One was asked as two models: it goes by neither.
+    assert [(member.judge, member.n) for member in found] == [
+        ("judge:a", 1),
+        ("rule", 3),
+        ("judge", 3),
+        ("rule (2)", 1),
+    ]
+
+
+async def test_a_member_that_does_not_say_who_judged_has_its_own_name():
+    guest = Says(verdict(True, critique="Fine."), name="guest")
+    vote = VoteVerifier([{"by": "guest"}], lambda by, options: guest)
+    said = await vote.verify(attempt("5"))
+    assert said.judge == "vote" and [one.judge for one in said.members] == ["guest"]
+    assert said.critique == "guest: Fine."
 
 
 async def test_members_who_contradict_each_other_are_measured_all_the_same():

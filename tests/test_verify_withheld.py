@@ -27,6 +27,7 @@ from lamarck.config_verify import GateSettings
 from lamarck.core import Task
 from lamarck.errors import EnvironmentFailure, StoreError
 from lamarck.memory.credit import reward_of
+from lamarck.rundir import RunDirectory
 from lamarck.store import Store
 from memories import episode, memory, walked
 
@@ -126,14 +127,15 @@ def silent(verifier):
     return verify
 
 
-def ended_alike():
-    """Two attempts that differ in nothing but that the world ended the one, and the steps of the other ran out."""
+OTHERS = ("max_steps", "max_tokens", "max_seconds", "max_cost", "loop")
+
+
+def ended_alike(others=OTHERS, **fields):
+    """Attempts that differ in nothing but that the world ended the first, and something else each of the others."""
     steps = walked(["right", "right"])
-    ends = (("terminated", ENDED), ("max_steps", "You are at 2 of 3."))
-    return [
-        episode(stop, steps=steps, stop=stop, final_observation=last, success=None, verdict=verdict(judge="v"))
-        for stop, last in ends
-    ]
+    ends = {"terminated": ENDED} | dict.fromkeys(others, "You are at 2 of 3.")
+    known = {"steps": steps, "success": None, "verdict": verdict(judge="v"), **fields}
+    return [episode(stop, stop=stop, final_observation=last, **known) for stop, last in ends.items()]
 
 
 async def test_a_model_that_distils_is_not_told_how_an_attempt_ended(tmp_path):
@@ -149,22 +151,43 @@ async def test_a_model_that_distils_is_not_told_how_an_attempt_ended(tmp_path):
                 asked.clear()
                 for one in ended_alike():
                     await distiller.distil([one])
-        assert len(asked) == 2 and len(set(asked)) == told
+        assert len(asked) == 6 and len(set(asked)) == told
         assert ("You are at 2 of 3." in "".join(asked)) is not withhold and "the attempt succeeded" in asked[0]
+
+
+def store_of(path, runs):
+    """Store the attempts of `ended_alike` for each of these runs, with its reward."""
+    with Store.open(path) as store:
+        for run_id, reward in runs.items():
+            for one in ended_alike(("loop",), task_id=run_id, goal=f"seen by {run_id}"):
+                update = {"run_id": run_id, "id": f"{run_id} {one.id}", "reward": reward}
+                store.finish(one.model_copy(update=update))
 
 
 def test_a_memory_that_learns_from_a_run_later_is_not_told_either(tmp_path, monkeypatch):
     asked = []
     llm = ScriptedLLM(lambda messages: asked.append(messages[-1].content) or "nothing usable")
     monkeypatch.setattr("lamarck.cli.memory_learn.build_llm", lambda config: llm)
-    for name, reward, told in (("withheld", None, 1), ("open", 1.0, 2)):
-        with Store.open(tmp_path / f"{name}.db") as store:
-            for one in ended_alike():
-                store.finish(one.model_copy(update={"reward": reward}))
+
+    def learned(name, source):
         asked.clear()
         with memory(tmp_path / name, distil={"by": "llm"}) as m:
-            assert learn_from(m, tmp_path / f"{name}.db", "scripted")["learned"] == 2
-        assert len(asked) == 2 and len(set(asked)) == told
+            assert learn_from(m, source, "scripted")["learned"] == len(asked)
+        return asked
+
+    # One store of two runs, of which the truth of one was withheld.
+    store_of(tmp_path / "both.db", {"withheld": None, "open": 1.0})
+    withheld = [text for text in learned("both", tmp_path / "both.db") if "seen by withheld" in text]
+    assert len(asked) == 4 and len(withheld) == 2 and "You are at 2 of 3." not in "".join(withheld)
+    assert all("You are at 2 of 3." in text for text in asked if text not in withheld)
+    # Where the run itself is there, it goes by how that was set: also where nothing is hidden, or nothing was rewarded.
+    for number, (hide_end, reward) in enumerate(((True, 1.0), (False, None))):
+        directory = RunDirectory(tmp_path / f"run {number}")
+        settings = {"verify.withhold": True, "verify.hide_end": hide_end, "verify.by": "recompute"}
+        directory.create(RunConfig.load(None, settings), resume=False)
+        store_of(directory.store_path, {directory.run_id: reward})
+        texts = learned(f"memory {number}", directory.path)
+        assert len(texts) == 2 and all(("You are at 2 of 3." in text) is not hide_end for text in texts)
 
 
 async def test_a_repaired_attempt_has_the_outcome_of_all_its_steps(tmp_path):

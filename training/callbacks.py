@@ -53,8 +53,8 @@ class Watching(TrainerCallback):  # type: ignore[misc]
 
     def on_train_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:
         self._ended = time.monotonic()
-        if not self.stopped and self._watch.stopping():
-            # There is nothing to go on with. Who calls stages one after another hears of it by `Watch.stopping`.
+        if not self.stopped and self._watch.interrupted():
+            # There is nothing to go on with. Who calls stages one after another asks the watch as well.
             self._watch.say("that was the last update: the stage is finished, with its adapter")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **keywords: Any) -> None:

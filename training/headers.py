@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..config_training import TrainConfig
@@ -13,8 +13,13 @@ from .outcomes import Outcomes
 
 INFRASTRUCTURE = "ended by infrastructure"
 UNSOLVED = "not solved"
+OTHERS = "at other tasks"
+SAME = "in groups that all got the same"
 NOTHING = "nothing"
 """Kind of the errors that say that nothing is left to train on: other attempts may teach something."""
+ALIKE = "alike"
+"""Kind of those that say that all attempts could be read and yet teach nothing: none was solved, or none came to more
+than its siblings."""
 
 
 class Header(NamedTuple):
@@ -46,7 +51,7 @@ class Header(NamedTuple):
         if config.samples.splits and self.split not in config.samples.splits:
             return f"of split {self.split}" if self.split else "of split '' (none)"
         if config.samples.tasks and about(self.task_id) not in config.samples.tasks:
-            return "at other tasks"
+            return OTHERS
         if self.failed:
             return INFRASTRUCTURE
         if not self.steps:
@@ -56,6 +61,12 @@ class Header(NamedTuple):
         if config.kind == "sft" and not self.success:
             return UNSOLVED
         return None
+
+
+def nothing_in(left_out: Mapping[str, int]) -> str:
+    """Return the kind of the error that what is left teaches nothing: what was left out may have taught something."""
+    dull = (OTHERS, SAME, UNSOLVED)
+    return ALIKE if all(why in dull or not count for why, count in left_out.items()) else NOTHING
 
 
 def headers_in(store: Store, run_id: str | None, outcomes: Outcomes) -> Iterator[Header]:

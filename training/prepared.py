@@ -15,7 +15,7 @@ from .base import Base
 from .checks import check
 from .collate import Weighed
 from .examples import Judged, Pair, judged, pairs
-from .headers import INFRASTRUCTURE, NOTHING, UNSOLVED
+from .headers import INFRASTRUCTURE, NOTHING, UNSOLVED, nothing_in
 from .rewarded import SAMPLES, GroupFigures
 from .rows import CALLS, Row
 from .settle import formed, nothing, settle
@@ -66,7 +66,7 @@ def prepare_sft(config: TrainConfig, sources: Sources, base: Base) -> Prepared[R
         raise TrainingError(
             f"none of the {len(sources.trajectories)} attempts was solved, and imitation needs solved ones.",
             hint="Collect more, or learn from failures by grpo, dpo or kto.",
-            kind=NOTHING,
+            kind=nothing_in(left_out),
         )
 
     def made() -> Iterator[Made]:
@@ -230,7 +230,8 @@ def _sorted(
     if long:
         left_out[f"rows over {most} tokens"] += len(long)
     if not train and not validate and not long:
-        raise TrainingError(none, hint=hint, kind=NOTHING) if none and not left_out[CALLS] else nothing(left_out)
+        told = none and not left_out[CALLS]
+        raise TrainingError(none, hint=hint, kind=nothing_in(left_out)) if told else nothing(left_out)
     if not train and not validate:
         shortest = min(long, key=lambda one: one.tokens)
         raise TrainingError(

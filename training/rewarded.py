@@ -14,7 +14,7 @@ from ..errors import TrainingError
 from .credit.episode import Credit
 from .credit.named import compares
 from .credit.statistics import spread
-from .headers import INFRASTRUCTURE, NOTHING
+from .headers import INFRASTRUCTURE, NOTHING, SAME, nothing_in
 from .rewards.named import Part, parts, summed
 from .selection import informative
 
@@ -129,15 +129,13 @@ def pick(
     chosen = [list(group) for group in groups]
     if compares(credit) and config.grpo.pick_groups:
         chosen = [group for group in chosen if group[0].trajectory.id in differ]
-        left_out["in groups that all got the same"] = sum(
-            len(group) for group in groups if len(group) > 1 and group[0].trajectory.id not in differ
-        )
+        left_out[SAME] = sum(len(group) for group in groups if len(group) > 1 and group[0].trajectory.id not in differ)
         left_out["without a sibling"] = alone
     if not chosen:
         raise TrainingError(
             f"the attempts of each of the {len(groups)} groups all got the same, so none is better than its siblings.",
             hint="Collect more attempts, at other tasks, or at a higher model.temperature.",
-            kind=NOTHING,
+            kind=nothing_in(left_out),
         )
     attempts = sum(map(len, chosen))
     return chosen, GroupFigures(len(groups), len(chosen), same, alone, attempts, mean, std)

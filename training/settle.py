@@ -16,7 +16,7 @@ from .collate import Weighed
 from .credit.contributions import settled_episode
 from .credit.episode import Advantages, Credit, Episode
 from .credit.named import NEEDS, advantages_by, credit_named
-from .headers import INFRASTRUCTURE, NOTHING
+from .headers import INFRASTRUCTURE, NOTHING, nothing_in
 from .objectives.named import objective_named
 from .rewarded import SAMPLES, GroupFigures, Rewarded, even, pick, reward_groups
 from .rewards.named import REWARDS, Part, parts
@@ -114,6 +114,7 @@ def _episodes(
                 f"credit {credit.name} needs {need.words}, which none of the {len(lacking)} attempts has "
                 f"({lacking[0]} is the first).",
                 hint=need.hint,
+                kind=NOTHING,
             )
     return able, episodes
 
@@ -158,12 +159,15 @@ def _some(config: TrainConfig, rows: Sequence[Weighed], left_out: Counter[str]) 
         raise TrainingError(
             "no attempt has the log-probabilities of the policy that sampled it, which reinforcement needs.",
             hint="Collect with a model that returns them (embedded, vLLM), or train by sft, dpo or kto.",
+            kind=NOTHING,
         )
     if not rows:
         raise nothing(left_out)
     if config.grpo.beta == 0 and not any(value for one in rows for value in one.advantages):
         raise TrainingError(
-            f"all advantages by {config.grpo.credit} are 0: training would change nothing.", hint=SAMPLES, kind=NOTHING
+            f"all advantages by {config.grpo.credit} are 0: training would change nothing.",
+            hint=SAMPLES,
+            kind=nothing_in(left_out),
         )
 
 

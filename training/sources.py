@@ -17,7 +17,7 @@ from ..rundir import RunDirectory
 from ..store import Store
 from ..store_io import entries, read_trajectory, why
 from ..store_tables import TRAJECTORIES
-from .headers import NOTHING, UNSOLVED, Header, headers_in
+from .headers import NOTHING, UNSOLVED, Header, headers_in, nothing_in
 from .outcomes import Outcomes, check_truth
 from .shared_ids import SharedIds
 
@@ -123,7 +123,8 @@ def some(config: TrainConfig, sources: Sources) -> None:
         hint = "Imitation needs solved attempts: collect more, or learn from failures by grpo, dpo or kto."
     else:
         hint = "`lamarck show RUN` lists the attempts; collect others."
-    raise TrainingError(f"no attempt in {where} can be trained on: {reasons}.", hint=hint, kind=NOTHING)
+    kind = nothing_in(sources.left_out) if UNSOLVED in sources.left_out else NOTHING
+    raise TrainingError(f"no attempt in {where} can be trained on: {reasons}.", hint=hint, kind=kind)
 
 
 def counted(left_out: Mapping[str, int]) -> str:

@@ -59,6 +59,10 @@ class Watch(Protocol):
         """Say whether to stop after this update, with a checkpoint; after the last one the stage is finished."""
         ...
 
+    def interrupted(self) -> bool:
+        """Say whether somebody wants it to stop; it may be stopping because there is enough."""
+        ...
+
 
 class Unwatched:
     """Nobody looks on."""
@@ -71,6 +75,10 @@ class Unwatched:
 
     def stopping(self) -> bool:
         """Never stop."""
+        return False
+
+    def interrupted(self) -> bool:
+        """Say no."""
         return False
 
 

@@ -115,8 +115,9 @@ class Proposal(Wire):
 class Proposer(Protocol):
     """Chooses or writes tasks. Entry-point group `lamarck.proposers`.
 
-    Neither method changes anything: the same state gives the same answer (of a model: the same questions), so a
-    phase that was killed is simply done again. What it is made of comes as `Materials`, and keywords from the
+    Neither method changes anything but the ledger of its materials: the same state gives the same answer (of a model:
+    the same questions), so a phase that was killed is done again. One that makes its tasks goes through the attempts in
+    the ledger first, and makes the rest alone. What it is made of comes as `Materials`, and keywords from the
     configuration.
     """
 

@@ -1,9 +1,10 @@
 """Attempts and tasks as those see them who must not know how it went.
 
-Whether the world ended an episode or its steps ran out reads alike here: in a world that ends only when its task is
-solved, as household games and ALFWorld do, it is the outcome. What cannot be hidden is how many steps there are: in
-such a world, who knows the budget of a run can tell by them which attempts ended before it was used up. The store keeps
-how an attempt ended, since the loop itself goes by it; nothing that judges or distils is told.
+Whether the world ended an episode or something else did, its steps, a budget or going in a loop, reads alike here: in
+a world that ends only when its task is solved, as household games and ALFWorld do, it is the outcome. What cannot be
+hidden is what an attempt did and took: in such a world, who knows the budgets of a run can tell by it which attempts
+ended before one was used up. The store keeps how an attempt ended, since the loop itself goes by it; no verifier is
+told, nor who distils where the truth is withheld.
 """
 
 from __future__ import annotations
@@ -12,10 +13,8 @@ from ...core import Step, Stop, Task, Trajectory
 
 ENDED = "(The episode has ended.)"
 """Stands for the last observation of an episode that is over: many worlds say in it how it went."""
-ALIKE: tuple[Stop, ...] = ("terminated", "truncated", "max_steps")
-"""Ends of which nobody is told which it was."""
 OVER: Stop = "truncated"
-"""What stands for all of them."""
+"""What stands for all ends but that by infrastructure, of which there is no outcome."""
 
 
 def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
@@ -23,7 +22,7 @@ def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
 
     Args:
         trajectory: the attempt.
-        hide_end: leave out the last observation as well, whether the world ended the episode or its steps ran out.
+        hide_end: leave out the last observation as well, whatever ended the episode.
     """
     return blind_end(trajectory, hide_end=hide_end).model_copy(
         update={
@@ -39,13 +38,13 @@ def blinded(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
 
 
 def blind_end(trajectory: Trajectory, *, hide_end: bool = True) -> Trajectory:
-    """Return an attempt of which it does not show whether the world ended it or its steps ran out.
+    """Return an attempt of which it does not show what ended it.
 
     Args:
         trajectory: the attempt.
         hide_end: leave out the last observation too, which tells it where only one of the two is left out already.
     """
-    if trajectory.stop not in ALIKE:
+    if trajectory.stop == "infrastructure":
         return trajectory
     last = ENDED if hide_end else trajectory.final_observation
     return trajectory.model_copy(update={"stop": OVER, "final_observation": last})

@@ -21,7 +21,7 @@ class Judging:
     Args:
         verifier: who judges.
         repairing: sends the solver back; None leaves attempts as they are.
-        hide_end: show no last observation where the world ended the episode.
+        hide_end: show no last observation, whatever ended the episode.
         heard: keeps what models were asked; None keeps nothing.
     """
 

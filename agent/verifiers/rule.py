@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 from ...core import Trajectory, Verdict
 from ...errors import ConfigError, boundary
 from .answers import final_answer, step_text
-from .blinded import ALIKE
 from .guests import guest
 from .verifier import unjudged
 
 PATTERNS = ("answer", "final", "did", "never", "each")
 """Checks by a regular expression: the answer is of its form; it is found in the last observation; in some action; in
 no action; in the text of each step."""
-KINDS = (*PATTERNS, "stop", "max_steps", "valid", "call")
+KINDS = (*PATTERNS, "max_steps", "valid", "call")
 SHAPE = 'A check is e.g. {answer = "-?[0-9]+"}, {never = "drop"}, {max_steps = 20} or {call = "module:function"}.'
 
 
@@ -84,6 +83,12 @@ class RuleVerifier:
 def _check(number: int, entry: Mapping[str, Any]) -> Check:
     where = f"verify.options.checks[{number}]"
     named = [key for key in entry if key != "weight"] if isinstance(entry, Mapping) else []
+    if named == ["stop"]:
+        raise ConfigError(
+            f"{where}.stop: how an attempt ended is not shown to verifiers.",
+            hint="Whether its world ended it may be its outcome, and any other end says that it did not. Check what it "
+            "did, e.g. {max_steps = 20}.",
+        )
     if len(named) != 1 or named[0] not in KINDS:
         raise ConfigError(f"{where} names no one rule; there are: {', '.join(KINDS)}.", hint=SHAPE)
     kind, value, weight = named[0], entry[named[0]], entry.get("weight", 1.0)
@@ -99,15 +104,6 @@ def _look(kind: str, value: Any, where: str) -> Callable[[Trajectory], Found]:
         return {"answer": _answer, "final": _final, "did": _did, "never": _never, "each": _each}[kind](pattern)
     if kind == "call":
         return _call(value, where)
-    if kind == "stop":
-        wanted = (value,) if isinstance(value, str) else tuple(value)
-        if untold := [one for one in wanted if one in ALIKE]:
-            raise ConfigError(
-                f"{where}: {untold[0]} is not shown to verifiers.",
-                hint=f"Whether a world ended an episode may be its outcome; it reads like {' and '.join(ALIKE[1:])}. "
-                "Ends by the solver's other budgets are shown: loop, max_tokens, max_seconds, max_cost.",
-            )
-        return lambda t: Found(float(t.stop in wanted), f"It ended by {t.stop}, not by {' or '.join(wanted)}.")
     if not isinstance(value, int) or value < 0:
         raise ConfigError(f"{where} is {value!r}, which is no number.", hint=SHAPE)
     if kind == "max_steps":

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...core import Trajectory, Usage, Verdict
 from ...errors import ConfigError
+from ...judged import ENVIRONMENT
 from ..hooks import Judged
 from .verifier import Verifier, ask, says_something, unjudged
 
@@ -66,10 +67,15 @@ class VoteVerifier:
         usage = sum((one.usage for one in said), Usage())
         weights = [weight for _, weight in self._members]
         heard = tuple(judgement for one in said for judgement in one.heard)
-        verdicts = [one.verdict for one in said]
+        verdicts = [_own(one.verdict, member) for one, (member, _) in zip(said, self._members, strict=True)]
         whole = weighed(verdicts, weights, len(trajectory.steps), self.name)
         members = tuple(one.model_copy(update={"evidence": ()}) for one in verdicts)
         return Judged(whole.model_copy(update={"members": members}), usage, heard)
+
+
+def _own(verdict: Verdict, member: Verifier) -> Verdict:
+    """Return a verdict under its member's name, where it does not say who judged: the environment has no vote."""
+    return verdict.model_copy(update={"judge": member.name}) if verdict.judge == ENVIRONMENT else verdict
 
 
 def weighed(verdicts: Sequence[Verdict], weights: Sequence[float], steps: int, judge: str) -> Verdict:

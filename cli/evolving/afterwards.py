@@ -58,7 +58,8 @@ class Afterwards:
         """Judge what is not judged, or was without one of its siblings, as far as the budget goes.
 
         Done again, also after it was killed, it changes nothing. Where the budget ended the one before, nothing more is
-        judged.
+        judged: so where several are judged at once, a kill after the limit may cost up to all but one of those, which
+        undisturbed would have had their verdicts.
 
         Returns:
             What judging the run took, and how many attempts the budget has left without a verdict.

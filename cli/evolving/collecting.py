@@ -109,11 +109,12 @@ class Collecting:
         shown: dict[str, Any] = {"quiet": self._quiet, "screen": self._screen, "allowed": self._playing(now)}
         if self._config.learn.chain == 1:
             return await played(self.config_of(now, tasks), folder / COLLECT, label, **shown), []
+        learned = (Learned.read(folder) or Learned()).stopped(folder, self._allowed.seconds())
         config = self.config_of(now, tasks)
         chain = links(select(load_taskset(tasks.name, tasks.options), tasks), self._config.learn.chain)
-        learned, directory = Learned.read(folder), RunDirectory(folder / COLLECT)
+        directory = RunDirectory(folder / COLLECT)
         async with AsyncExitStack() as stack:
-            for number, ids in list(enumerate(chain, 1))[learned.links if learned else 0 :]:
+            for number, ids in list(enumerate(chain, 1))[learned.links :]:
                 if "llm" not in shown and config.model.name != "expert":
                     # One for all links: a server takes long to start.
                     shown["llm"] = build_llm(config.model, at_once=config.collect.concurrency)
@@ -126,10 +127,9 @@ class Collecting:
                 said = f"{label}, link {number} of {len(chain)}"
                 await played(config, directory.path, said, only=None if last else ids, **shown)
                 if not last:
-                    began = self._allowed.seconds()
+                    (Learned.read(folder) or Learned()).learning(folder, self._allowed.seconds())
                     await learn(now)
-                    # Distilling has written it, where that is on.
-                    (Learned.read(folder) or Learned(since=0)).link(folder, self._allowed.seconds() - began)
+                    (Learned.read(folder) or Learned()).link(folder, self._allowed.seconds())
         return directory, chain
 
     def _playing(self, now: Generation) -> Allowance:

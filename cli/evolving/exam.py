@@ -13,6 +13,7 @@ from ...config_propose import ProposeConfig
 from ...core import Task
 from ...errors import ConfigError
 from ...evals.proposed.known import said
+from ...evals.proposed.table import INVENTED
 
 LEAST = 2
 """Sets of tasks that are compared where progress is paid for."""
@@ -30,17 +31,25 @@ def exam_of(given: Callable[[], Sequence[Task]], held_out: Sequence[Task], wante
         wanted: how many, and the seed.
 
     Raises:
-        ConfigError: there is no such task.
+        ConfigError: there is no such task, or no other is left where given ones may be played.
     """
     if not wanted.students.sets:
         return ()
     tasks, kept = given(), HeldOut([said(task) for task in held_out], near=1.0)
     order = random.Random(f"{wanted.seed}/exam").sample(list(tasks), len(tasks))
-    found = tuple(islice((task for task in order if not kept.has(said(task))), wanted.students.tasks))
+    free = (task for task in order if not kept.has(said(task)))
+    found = tuple(islice(free, wanted.students.tasks))
     if not found:
         raise ConfigError(
             f"students have nothing to be measured on: all {len(tasks)} given tasks say what a held-out one says.",
             hint="Name other given tasks by --taskset and --split, or set propose.students.sets = 0.",
+        )
+    exam = HeldOut([said(task) for task in found], near=1.0)
+    if wanted.by not in INVENTED and all(exam.has(said(task)) for task in free):
+        raise ConfigError(
+            f"propose.students.tasks is {wanted.students.tasks}, which leaves none of the {len(tasks)} given tasks to "
+            f"be played, as propose.by = {wanted.by} may want.",
+            hint="Lower propose.students.tasks, or name more given tasks by --taskset, --split and run.taskset.limit.",
         )
     return found
 
@@ -55,6 +64,11 @@ def check_students(config: EvolveConfig) -> None:
     _check_paid(wanted)
     if not wanted.students.sets:
         return
+    if wanted.students.sets >= LEAST > wanted.tasks:
+        raise ConfigError(
+            f"propose.tasks is {wanted.tasks}, and what a set of tasks teaches is measured beside another.",
+            hint="Set propose.tasks = 2 or more.",
+        )
     if wanted.by in CURRICULA:
         raise ConfigError(
             f"propose.students.sets is {wanted.students.sets}, and propose.by = {wanted.by} makes no tasks that a "

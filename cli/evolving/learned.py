@@ -44,8 +44,8 @@ class Learned(Wire):
     remembered: after a crash it is not asked again, nor with a later link of a chain.
     """
 
-    since: int
-    """Number of the last event in the memory's log before the generation distilled anything."""
+    since: int | None = None
+    """Number of the last event in the memory's log before the generation distilled anything; None until it does."""
     links: int = 0
     """Links of chains that were learned from."""
     attempts: tuple[str, ...] = ()
@@ -58,6 +58,8 @@ class Learned(Wire):
     """How long all of that has taken, between links of chains too: the clock of a phase measures playing with it."""
     between: float = 0.0
     """Seconds on the clock of `collect` that went into learning between links, and not into playing."""
+    began: float | None = None
+    """Where that clock stood when learning from a link began that has not ended; None while links are played."""
 
     @classmethod
     def read(cls, folder: Path) -> Learned | None:
@@ -81,8 +83,8 @@ class Learned(Wire):
     def begun(cls, folder: Path, memory: Memory) -> Learned:
         """Return what is written down; before anything is learned, write down where the memory stands."""
         found = cls.read(folder)
-        if found is None:
-            found = cls(since=memory.head.seq)
+        if found is None or found.since is None:
+            found = (found or cls()).model_copy(update={"since": memory.head.seq})
             found.write(folder)
         return found
 
@@ -103,12 +105,30 @@ class Learned(Wire):
     def _with(self, usage: Usage, seconds: float) -> dict[str, Any]:
         return {"usage": self.usage + usage, "seconds": round(self.seconds + seconds, 3)}
 
-    def link(self, folder: Path, seconds: float = 0.0) -> Learned:
-        """Write down that one more link was learned from, and how long that has taken."""
-        update = {"links": self.links + 1, "between": round(self.between + seconds, 3)}
-        now = self.model_copy(update=update)
+    def learning(self, folder: Path, at: float) -> Learned:
+        """Write down that learning from a link begins, with the clock of `collect` at so many seconds."""
+        now = self.model_copy(update={"began": at})
         now.write(folder)
         return now
+
+    def stopped(self, folder: Path, at: float) -> Learned:
+        """Write down how long learning has taken that a process had begun and did not end, if there is such."""
+        if self.began is None:
+            return self
+        now = self.model_copy(update=self._until(at))
+        now.write(folder)
+        return now
+
+    def link(self, folder: Path, at: float) -> Learned:
+        """Write down that one more link was learned from, with the clock of `collect` at so many seconds."""
+        now = self.model_copy(update={"links": self.links + 1, **self._until(at)})
+        now.write(folder)
+        return now
+
+    def _until(self, at: float) -> dict[str, Any]:
+        # What a process left of the clock may be some seconds old, and so be before learning began.
+        took = max(0.0, at - self.began) if self.began is not None else 0.0
+        return {"between": round(self.between + took, 3), "began": None}
 
     def write(self, folder: Path) -> None:
         """Write it into the folder of the generation, whole or not at all."""
@@ -116,6 +136,7 @@ class Learned(Wire):
 
     def counted(self, memory: Memory) -> Figures:
         """Return what distilling has done since, by the memory's log: it says the same after a crash in between."""
+        assert self.since is not None
         query = "SELECT event, COUNT(*) FROM item_log WHERE seq > ? GROUP BY event"
         known = {str(event): int(count) for event, count in memory.store.select(query, (self.since,))}
         spent: Figures = {"tokens": self.usage.tokens, "cost_usd": round(self.usage.cost_usd, 6)}

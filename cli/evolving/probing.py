@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from ...evals.gate.evidence import Probed, ProbeFigures
 from ...evals.probes.probe import Probe, ProbeResult, Subject
 from ...evals.probes.seal import Code, Seal
 from ...evals.probes.spelled import texts_in
-from ...evals.probes.table import load_probes
+from ...evals.probes.table import load_probes, probe_names
 from ...releases import Releases
 from ..screen import Screen
 from .home import Home, write
 from .lived import Lived, runs_of
-from .registered import file_of, files_of, registered
+from .registered import Named, file_of, files_of, registered
 from .subject import PACKAGE, subject, texts
 
 RESULTS, SEAL = "probes.json", "seal.json"
@@ -54,7 +54,7 @@ class Probing:
         run: settings of this machine: threads, patience, episodes at once.
         held_out: gives the tasks that nothing was to be learned from, where they are asked for.
         names: of the probes; all if none.
-        guests: names of the user's own that judge, as `module:Class` or as a package has
+        guests: the user's own that judge, each named as `module:Class` or as a package has
             registered it; their files are sealed as well.
         sealed: seal what judges now, if it is not sealed yet; off, a seal is only compared with.
         judges: folder of the package, where what judges lies.
@@ -62,7 +62,7 @@ class Probing:
         screen: what bars are part of, where they are not alone.
 
     Raises:
-        ConfigError: there is no probe of a name, or the seal is damaged.
+        ConfigError: there is no probe of a name, the package of a guest does not import, or the seal is damaged.
         StoreError: the seal cannot be written.
     """
 
@@ -74,7 +74,7 @@ class Probing:
         run: RunConfig | None = None,
         held_out: Callable[[], Sequence[Task]] = tuple,
         names: Sequence[str] = (),
-        guests: Sequence[str] = (),
+        guests: Sequence[Named] = (),
         sealed: bool = True,
         judges: Path = PACKAGE,
         quiet: bool = False,
@@ -151,31 +151,39 @@ class Probing:
         return Code(Seal.read(file), self._judges, more)
 
 
-def guests(config: EvolveConfig) -> list[str]:
+def guests(config: EvolveConfig) -> list[Named]:
     """Return the names of the user's own, and of what packages have registered, that decide what an attempt is worth
     or whether a release is let through: tasksets and who proposes tasks, verifiers, whom they ask and what tools they
     may use, rewards and what is made of them, and probes."""
     run, grpo = config.run, config.train.grpo
     asked = [text for value in run.verify.options.values() for text in texts_in(value)]
-    tasks = [run.taskset.name, *(one.name for one in config.held_out.others), config.propose.by]
-    rewards = [*grpo.rewards, grpo.credit, *([grpo.objective] if grpo.objective is not None else [])]
-    found, known = [*tasks, run.verify.by, *asked, *rewards, *run.tools.plugins, *config.probes], registered()
-    own = [name for name in dict.fromkeys(found) if not name.startswith("lamarck.")]
-    return [name for name in own if GUEST.fullmatch(name) or name in known]
+    used: dict[str, Iterable[str]] = {
+        "tasksets": [run.taskset.name, *(one.name for one in config.held_out.others)],
+        "proposers": [config.propose.by],
+        "verifiers": [run.verify.by, *asked],
+        "rewards": grpo.rewards,
+        "credits": [grpo.credit],
+        "objectives": [grpo.objective] if grpo.objective is not None else [],
+        "tools": run.tools.plugins,
+        "probes": config.asked_probes or probe_names(),
+    }
+    known, found = registered(), [Named(kind, name) for kind, names in used.items() for name in names]
+    own = [one for one in dict.fromkeys(found) if not one.name.startswith("lamarck.")]
+    return [one for one in own if GUEST.fullmatch(one.name) or one in known]
 
 
-def _files(names: Sequence[str]) -> list[Path]:
+def _files(named: Sequence[Named]) -> list[Path]:
     """Return the files that these are defined in; what cannot be found cannot be named either.
 
     What a package has registered comes with all of its distribution, be it upgraded or written to.
     """
-    if names and (here := str(Path.cwd())) not in sys.path:
+    if named and (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)  # as where they are loaded
     found, known = [], registered()
-    for name in names:
-        if ":" in name and (own := file_of(name.partition(":")[0])) is not None:
+    for one in named:
+        if ":" in one.name and (own := file_of(one.name.partition(":")[0])) is not None:
             found.append(own)
-        found += [file for point in known.get(name, ()) for file in files_of(point)]
+        found += [file for point in known.get(one, ()) for file in files_of(point)]
     return [file for file in dict.fromkeys(found) if file.is_file()]
 
 

@@ -18,12 +18,13 @@ from ...agent.proposers.proposer import Outcome
 from ...agent.proposers.rewards import progress
 from ...core import Usage, Wire
 from ...errors import ConfigError
-from ...evals.figures.compare import MAX_INFRASTRUCTURE
 from ...evals.figures.outcomes import Sample, by_task, values
-from ...evals.figures.summary import infrastructure
+from .exam import LEAST
 from .home import write
 
 FILE = "students.json"
+MOST_LOST = 0.25
+"""Share of the tasks of an exam that may have no outcome."""
 
 
 class Exam(Wire):
@@ -36,14 +37,12 @@ class Exam(Wire):
     usage: Usage = Usage()
 
     @classmethod
-    def of(cls, samples: Sequence[Sample], planned: int) -> Exam:
-        """Return what samples came to, of so many that there should be."""
+    def of(cls, samples: Sequence[Sample], tasks: int) -> Exam:
+        """Return what samples came to, at so many tasks."""
         found = {ident: known for ident, ended in by_task(samples).items() if (known := values(ended))}
-        lost = infrastructure(samples, planned)
-        why = "" if found else "no attempt has an outcome"
-        if lost.share > MAX_INFRASTRUCTURE:
-            missing = lost.lost + lost.unfinished
-            why = f"{missing} of {lost.planned} attempts have no outcome, more than {100 * MAX_INFRASTRUCTURE:g} %"
+        lost, why = tasks - len(found), "" if found else "no attempt has an outcome"
+        if found and lost > MOST_LOST * tasks:
+            why = f"{lost} of {tasks} tasks have no outcome, more than {100 * MOST_LOST:g} %"
         used = sum((one.usage for sample in samples for one in sample.attempts), Usage())
         return cls(solved={ident: fmean(known) for ident, known in sorted(found.items())}, why=why, usage=used)
 
@@ -68,11 +67,11 @@ class Student(Wire):
     """Why not, or why nothing was trained."""
 
     def untaught(self, why: str) -> Student:
-        """Return it where its tasks teach nothing, so that the student is the parent."""
+        """Return it where all that was played teaches nothing, so that the student is the parent."""
         return self.model_copy(update={"measured": True, "progress": 0.0, "why": why})
 
     def unmeasured(self, why: str) -> Student:
-        """Return it where there is nothing to compare with."""
+        """Return it where there is nothing to compare with, or it is not known what its tasks would have taught."""
         return self.model_copy(update={"measured": True, "why": why})
 
     def examined(self, before: Exam, after: Exam, updates: int) -> Student:
@@ -93,10 +92,16 @@ class Measured(Wire):
 
     @classmethod
     def dealt(cls, ids: Sequence[str], sets: int) -> Measured:
-        """Deal tasks into sets, in their order and as evenly as can be; where there are too few, into fewer."""
+        """Deal tasks into sets, in their order and as evenly as can be; where there are too few, into fewer.
+
+        What is to be measured beside another and is alone is not measured.
+        """
         cuts = [len(ids) * number // sets for number in range(sets + 1)]
         parts = (tuple(ids[start:end]) for start, end in pairwise(cuts))
-        return cls(students=tuple(Student(ids=part) for part in parts if part))
+        students = tuple(Student(ids=part) for part in parts if part)
+        if len(students) < min(LEAST, sets):
+            students = tuple(one.unmeasured("no other set was made to measure it beside") for one in students)
+        return cls(students=students)
 
     @classmethod
     def read(cls, folder: Path) -> Measured | None:
@@ -153,6 +158,7 @@ class Measured(Wire):
             ],
             "tokens": self.usage.tokens,
             "cost_usd": round(self.usage.cost_usd, 6),
+            **({} if self.students else {"why": "no task was made"}),
         }
 
 

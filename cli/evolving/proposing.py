@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from ...agent.evolution.generation import Figures, Generation
+from ...agent.proposers.admission import HeldOut
 from ...agent.proposers.likeness import Said
 from ...agent.proposers.outcomes import category_rates, outcomes_of
 from ...agent.proposers.proposer import Proposal, Proposer, State
@@ -18,7 +19,7 @@ from ...agent.verifiers.blinded import blind_task
 from ...config import ModelConfig, TasksetConfig
 from ...config_evolve import EvolveConfig
 from ...config_propose import ProposeConfig
-from ...core import Task, Trajectory
+from ...core import Task, Trajectory, Usage
 from ...errors import ConfigError
 from ...evals.proposed.known import said
 from ...evals.proposed.table import SELF_MADE
@@ -36,7 +37,8 @@ FILE, TASKS, ASKED = "propose.json", "tasks.jsonl", "asked.jsonl"
 
 
 class Proposing:
-    """The phase `propose`. A proposer's state lies with each generation, so a phase is simply done again.
+    """The phase `propose`. A proposer's state lies with each generation, so after a kill the phase is done again; what
+    had been made by then is in a ledger, and is not made again (see `Tried`).
 
     Where the truth is withheld, a proposer is shown tasks without theirs.
 
@@ -80,14 +82,16 @@ class Proposing:
                 made = await tried.proposed(proposer, wanted.tasks, state)
             left_out = tried.left_out(wanted.tasks - len(made.tasks))
             if not made.tasks and any(one.reason == "nothing_reached" for one in made.refused):
-                made = await self._meanwhile(now.number, made)
+                made, left_out = await self._meanwhile(now.number, made), {}
             if not made.tasks:
+                tried.begin_anew()
                 raise tried.nothing(
                     f"proposer {wanted.by} has nothing to play in generation {now.number}: {len(made.refused)} refused"
                 )
             write_tasks(folder / TASKS, self._written(made.tasks, made.figures))
             write(folder / ASKED, "".join(one.model_dump_json() + "\n" for one in made.asked))
-            used = tried.usage
+            # A proposer of a package may ask a model of its own, which nobody has counted.
+            used = tried.usage if tried.usage != Usage() else sum((one.reply.usage for one in made.asked), Usage())
             spent = {"tokens": used.tokens, "cost_usd": round(used.cost_usd, 6)} if made.asked or used.calls else {}
             figures = {"refused": len(made.refused), **spent, **made.figures, **left_out}
             ids = [task.id for task in made.tasks]
@@ -139,7 +143,7 @@ class Proposing:
         self, wanted: ProposeConfig, before: list[Trajectory], model: ModelConfig | None, tried: Tried | None = None
     ) -> AbstractAsyncContextManager[Proposer]:
         held_out = self._held_out()
-        given = () if wanted.by in SELF_MADE else tuple(task for task in self._given() if task not in self._exam)
+        given = () if wanted.by in SELF_MADE else self._given()
         whole = {_key(task): task for task in (*given, *held_out)}
 
         def says(task: Task) -> Said:
@@ -149,6 +153,9 @@ class Proposing:
                 self._says[key] = said(whole[key])
             return self._says[key]
 
+        if self._exam:
+            exam = HeldOut([says(task) for task in self._exam], near=1.0)
+            given = tuple(task for task in given if not exam.has(says(task)))
         return proposing(
             wanted,
             tasks=self._shown(given),

@@ -18,6 +18,8 @@ from ..wire_tools import open_pool
 from .home import Home
 from .origin import Origin, of_adapter, of_release, told_by, whose
 from .others import HELD_OUT, named, too_few
+from .proposing import Proposing
+from .verifying import Verifying
 
 MEND = (
     "Name the runs it learned from by --set 'held_out.seen=[\"RUN\"]', or let it be unknown by --set "
@@ -56,6 +58,16 @@ def check_start(config: EvolveConfig) -> None:
             f"{where}: the gate would refuse everything.",
             hint="Hold out others by --held-out and held_out.others, or begin without --adapter.",
         )
+
+
+def check_exam(config: EvolveConfig, home: Home) -> None:
+    """Refuse students whom no given task can measure, or whose exam leaves none to be played.
+
+    Raises:
+        LamarckError: there are such.
+    """
+    if config.propose.students.sets:
+        Proposing(home, config, Verifying(home, config)).exam()
 
 
 def _looked_at(config: EvolveConfig) -> dict[str, tuple[str, ...]]:

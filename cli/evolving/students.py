@@ -7,6 +7,7 @@ generations/NNN/students/1, 2, ...    a student: its training, its exam; gone on
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 from ...agent.evolution.generation import Figures, Generation
@@ -19,8 +20,9 @@ from ...evals.figures.played import Played
 from ...release_memory import FILE, copy_memory
 from ...releases import Releases
 from ...roles import SOLVER
+from ...rundir import RunDirectory
 from ...training.device import let_go
-from ...training.headers import NOTHING
+from ...training.headers import ALIKE, NOTHING, UNSOLVED, Header
 from ...training.output import TrainDirectory
 from ...training.summary import Summary
 from ..screen import Screen
@@ -28,7 +30,7 @@ from ..train_fit import fitted
 from ..train_watch import TrainWatch
 from .collecting import COLLECT
 from .home import Home
-from .playing import as_released, played
+from .playing import PLAYED, as_released, attempts, played
 from .progress import Exam, Measured, Student
 from .proposing import Proposing
 
@@ -40,7 +42,7 @@ class Students:
 
     There a student takes ten updates of reinforcement on what was proposed, its accuracy on fixed hard tasks that the
     proposer does not see is compared with that before, and it is put back. Here it is a copy from the beginning, and is
-    trained on the attempts that were played anyway, as the generation itself will be.
+    trained on the attempts that were played anyway, with the settings of `train`, from the parent on.
 
     Args:
         home: of the evolution.
@@ -67,18 +69,23 @@ class Students:
     async def measure(self, now: Generation) -> Figures:
         """Measure what is not measured yet, where tasks were made and students are wanted; return the figures.
 
-        Done again, also after it was killed, it goes on: nobody is trained again, and nothing is played again.
+        From here on no task of the generation is played any more, though infrastructure has ended attempts: what
+        students are trained on stays as it is. Done again, also after it was killed, it goes on: nobody is trained
+        again, and nothing is played again.
 
         Raises:
             LamarckError: a student cannot be trained or play.
             KeyboardInterrupt: it was stopped.
         """
         folder, sets = self._home.generation(now.number), self._config.propose.students.sets
-        made = self._proposing.self_made(now.number) if sets else ()
-        if not made:
+        if not sets:
             return {}
+        made = self._proposing.self_made(now.number)
+        if not made:
+            return {STUDENTS: Measured(students=()).figures()}
+        (folder / COLLECT / PLAYED).touch()
         found = Measured.read(folder) or Measured.dealt([task.id for task in made], sets)
-        if found.parent is None:
+        if found.parent is None and not all(one.measured for one in found.students):
             found = found.model_copy(update={"parent": await self._exam(now, BEFORE, self._adapter(now))})
             found.write(folder)
         for number, student in enumerate(found.students):
@@ -97,11 +104,24 @@ class Students:
         try:
             summary = self._trained(now, name, student.ids)
         except TrainingError as error:
-            if error.kind != NOTHING:
-                raise
-            return student.untaught(error.message)
+            if error.kind == ALIKE and self._whole(now, student.ids):
+                return student.untaught(error.message)
+            if error.kind in (ALIKE, NOTHING):
+                return student.unmeasured(error.message)
+            raise
         after = await self._exam(now, name, TrainDirectory(self._place(now, name) / "train").best)
         return student.examined(before, after, summary.steps)
+
+    def _whole(self, now: Generation, ids: tuple[str, ...]) -> bool:
+        """Say whether all samples of these tasks are there and can be trained on, whatever came of them.
+
+        Where they are not dealt evenly (`run.collect.allocate`), one of each task will do.
+        """
+        config, collect = self._training(now, ids), self._config.run.collect
+        run = RunDirectory(self._home.generation(now.number) / COLLECT)
+        able = {(one.task.id, one.sample) for one in attempts(run) if Header.of(one).unfit(config) in (None, UNSOLVED)}
+        samples, least = Counter(ident for ident, _ in able), collect.samples if collect.allocate == "uniform" else 1
+        return all(samples[ident] >= least for ident in ids)
 
     def _trained(self, now: Generation, name: str, ids: tuple[str, ...]) -> Summary:
         """Train a student on the attempts at these tasks, or go on with it."""
@@ -138,11 +158,11 @@ class Students:
 
     async def _exam(self, now: Generation, name: str, adapter: Path | None) -> Exam:
         """Let the parent play the exam with an adapter, its own or a student's."""
-        place, samples = self._place(now, name), self._config.propose.students.samples
+        place = self._place(now, name)
         label = f"generation {now.number}: exam, " + ("before training" if name == BEFORE else f"student {name}")
         config = self._playing(now, place, adapter)
         run = await played(config, place / "exam", label, quiet=self._quiet, screen=self._screen)
-        return Exam.of(Played.read(run).samples, len(config.taskset.ids) * samples)
+        return Exam.of(Played.read(run).samples, len(config.taskset.ids))
 
     def _playing(self, now: Generation, place: Path, adapter: Path | None) -> RunConfig:
         """Return how the exam is played: as the parent plays, with this adapter and a copy of the parent's memory.

@@ -15,7 +15,7 @@ from ...core import Trajectory, Wire, content_id
 from .budget import Allowance, left
 from .home import write
 
-FILE = "judged.json"
+FILE = "judging_clock.json"
 
 
 class Took(Wire):
@@ -25,7 +25,7 @@ class Took(Wire):
 
 
 class VerdictMeter:
-    """Says which attempt is judged next, and when there is enough; see `lamarck.cli.verify.Pace`.
+    """Says which attempt is judged next, and when there is enough; see `lamarck.cli.verify_judge.Pace`.
 
     What is limited by tokens and cost follows from the verdicts that lie beside the run. The time is measured here and
     written down after each verdict, since between links of chains the clock of a phase measures playing with it.

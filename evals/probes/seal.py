@@ -2,7 +2,8 @@
 
 The files are the package's own, those of guests that are named as `module:Class`, and those of packages whose entry
 points are named. What they have become in this process's memory is not looked at, nor what they import from elsewhere;
-and who may write both these files and the seal is not found. What runs in a sandbox can write neither.
+and who may write both these files and the seal is not found. What runs in a sandbox can write neither, but for
+unsafe-local; see `Reach`.
 """
 
 from __future__ import annotations
@@ -138,4 +139,5 @@ def _group(path: str) -> str:
 
 
 def _sum(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    with file.open("rb") as data:  # a package may bring large ones
+        return hashlib.file_digest(data, "sha256").hexdigest()

@@ -24,7 +24,7 @@ from ...agent.proposers.making import Attempt, Made, Making, refused
 from ...agent.proposers.proposer import Asked, Materials
 from ...agent.proposers.writing import Writer, prompt_text
 from ...core import Message, Origin, Sampling, Task, content_id
-from ...errors import ConfigError, EnvironmentFailure, LamarckError, boundary
+from ...errors import ConfigError, EnvironmentFailure, LamarckError, ModelError, boundary
 from ...seams import LLM
 from ...tools.search import Documents
 from ..questions import equal
@@ -171,6 +171,8 @@ class QuestionMaker:
         try:
             with boundary(EnvironmentFailure, f"checking a question about {passage.document}"):
                 attempt = await self.checked(draft, passage, generator)
+        except ModelError as error:
+            attempt = refused("model", error.message)
         except LamarckError as error:
             attempt = refused("unchecked", error.message)
         return attempt._replace(asked=asked)

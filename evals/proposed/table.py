@@ -13,3 +13,5 @@ PROPOSERS = {
     "relabelled": "lamarck.evals.proposed.relabelled:relabelled",
 }
 SELF_MADE = frozenset(PROPOSERS) - frozenset(CURRICULA)
+INVENTED = SELF_MADE - {"relabelled"}
+"""Those of them whose tasks no given one ever stands in for."""
