@@ -41,16 +41,17 @@ SHARED = Path(__file__).parents[2] / "shared/data/qa_code/mbpp/sanitized-mbpp.js
 BACKENDS = ("bubblewrap", "docker")
 
 
-def leftovers():
-    """Return control groups and containers that are there now."""
+def leftovers(owner=None):
+    """Return control groups and containers of a process, this one if not given, that are there now."""
+    owner = f"{owner or os.getpid()}-"
     bases = [Path("/sys/fs/cgroup", name) for name in ("memory", "pids", "cpu", ".")]
-    groups = {path.name for base in bases for path in base.glob("lamarck-*")}
+    groups = {path.name for base in bases for path in base.glob(f"lamarck-{owner}*")}
     client = docker.from_env()
     try:
         found = client.api.containers(all=True, filters={"label": "lamarck.owner"})
     finally:
         client.close()
-    return groups | {container["Id"] for container in found}
+    return groups | {one["Id"] for one in found if one["Labels"]["lamarck.owner"].startswith(owner)}
 
 
 # --- the pool -----------------------------------------------------------------------------------------------------
@@ -152,7 +153,8 @@ def murder(pid: int) -> None:
 async def test_a_dead_sandbox_is_replaced_unless_it_held_something():
     backend = Bubblewrap()
     async with Pool(backend, size=PoolLimits(warm=1, most=2)) as pool:
-        await asyncio.sleep(0.3)
+        while not pool._idle:
+            await asyncio.sleep(0.05)
         murder(pool._idle[0].sandbox._channel.pid)
         assert (await pool.run("2 + 2")).value == "4"
         async with pool.lease() as box:
@@ -215,20 +217,19 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("name", BACKENDS)
 async def test_kill_9_of_the_owner_leaves_nothing(name):
-    before = leftovers()
     child = subprocess.Popen([sys.executable, "-c", OWNER, name], stdout=subprocess.PIPE, text=True)
     assert child.stdout.readline() == "ready\n"
-    assert len(leftovers() - before) >= 3 and _sleepers() == 3
+    assert len(leftovers(child.pid)) >= 3 and _sleepers() == 3
     child.kill()
     child.wait()
     child.stdout.close()
     deadline = time.monotonic() + 20
-    while (_sleepers() or (name == "docker" and leftovers() - before)) and time.monotonic() < deadline:
+    while (_sleepers() or (name == "docker" and leftovers(child.pid))) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     assert _sleepers() == 0
     # Empty control groups stay until the next who comes removes them.
     backend = await open_backend(name)
-    assert not leftovers() - before
+    assert not leftovers(child.pid)
     await backend.close()
 
 
