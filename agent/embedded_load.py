@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from ..errors import ConfigError, ModelError, boundary
 from ..weights import check_base, policy_version, read_manifest, weights_id
 from .embedded_lanes import one_thread
 
+LAPS = 12
+"""How often each number format is timed."""
 UNBOUNDED = 1 << 30
 """Room in tokens of a model that does not count positions."""
 
@@ -106,14 +109,16 @@ def faster_dtype(
 def _timed(clock: Callable[[], float]) -> Literal["bfloat16", "float32"]:
     import torch
 
-    seconds: dict[str, float] = {}
-    for dtype in ("float32", "bfloat16"):
-        left = torch.ones((64, 576), dtype=getattr(torch, dtype))
-        right = torch.ones((576, 1536), dtype=getattr(torch, dtype))
-        laps = []
-        for _ in range(6):
+    shapes = {"left": (64, 576), "right": (576, 1536)}
+    pairs = {
+        dtype: tuple(torch.ones(shape, dtype=getattr(torch, dtype)) for shape in shapes.values())
+        for dtype in ("float32", "bfloat16")
+    }
+    seconds = dict.fromkeys(pairs, math.inf)
+    # In turns, so that what else the machine does slows down both: a run that goes on must come to the same format.
+    for _ in range(LAPS):
+        for dtype, (left, right) in pairs.items():
             began = clock()
             left @ right
-            laps.append(clock() - began)
-        seconds[dtype] = min(laps)
+            seconds[dtype] = min(seconds[dtype], clock() - began)
     return "bfloat16" if seconds["bfloat16"] < seconds["float32"] else "float32"

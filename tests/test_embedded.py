@@ -76,7 +76,8 @@ async def test_greedy_text_and_stops(exact):
 
 async def test_episodes_beside_each_other_have_threads_of_their_own(tmp_path):
     base, before = tiny_folder.base(tmp_path / "tiny"), torch.get_num_threads()
-    alone, lanes = EmbeddedLLM(base, threads=1), EmbeddedLLM(base, threads=4, at_once=2)
+    alone = EmbeddedLLM(base, threads=1, dtype="float32")
+    lanes = EmbeddedLLM(base, threads=4, at_once=2, dtype="float32")
     options = ["open door", "open left key", "look"]
 
     async def episode(llm, name):

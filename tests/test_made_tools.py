@@ -419,7 +419,7 @@ async def test_installed_packages_where_they_are_allowed(store):
             code = function("return loads(text)", "read", "text: str", "from pydantic_core import from_json as loads\n")
             tests = [{"arguments": {"text": "[1]"}, "expected": [1]}, {"arguments": {"text": "{}"}, "expected": {}}]
             assert "it imports pydantic_core" in (await desk.make(code, tests, "read")).error
-            allowed = MadeSettings(Rules(modules=PURE | {"pydantic_core"}), QUICK)
+            allowed = MadeSettings(Rules(modules=PURE | {"pydantic_core"}))
             assert (await desk.make(code, tests, "read", desk.open("t2", settings=allowed))).error is None
             assert (await desk.call("read", {"text": "[2]"})).result == "[2]"
     finally:
