@@ -18,7 +18,7 @@ from ..agent.verifiers.judging import Judging, siblings_in
 from ..agent.verifiers.repairing import Repairing
 from ..agent.verifiers.rewinding import RewindingPool
 from ..agent.verifiers.sealed import FILE, Outcomes, SealedPool
-from ..agent.verifiers.table import Parts, load_verifier, named
+from ..agent.verifiers.table import Parts, check_options, load_verifier, named
 from ..agent.verifiers.trusted import TrustedVerifier, read_weight
 from ..agent.verifiers.verifier import Verifier
 from ..config import BY_VERDICT, RunConfig
@@ -79,12 +79,15 @@ async def verifying(
 
 
 def check(config: RunConfig) -> None:
-    """Make sure that what concerns verification does not contradict itself.
+    """Make sure that there is the verifier, that it takes its options, and that what concerns it does not contradict
+    itself.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it does, or there is none.
     """
     verify, repair = config.verify, config.repair
+    if verify.by != "none":
+        check_options(verify.by, verify.options)
     if repair.by in BY_VERDICT and verify.by in ("none", "environment"):
         raise ConfigError(
             f"repair.by = {repair.by} needs a verifier, and verify.by is {verify.by}.",

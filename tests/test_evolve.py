@@ -155,6 +155,7 @@ def test_json_says_what_came_of_it(whole, capsys):
         ({"held_out.split": "train"}, "both learned from and held out"),
         ({"learn.weights": True}, "the weights of follower cannot be trained"),
         ({"run.memory.path": "m"}, "each generation brings its own"),
+        ({"run.verify.by": "rule", "run.verify.options.stop": "loop"}, "verifier rule has no option stop"),
     ],
 )
 def test_what_cannot_be_is_said_first(settings, line):

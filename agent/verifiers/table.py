@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import ConfigError, LamarckError, boundary
@@ -62,17 +62,8 @@ def load_verifier(name: str, options: Mapping[str, Any], parts: Parts) -> Verifi
     Raises:
         ConfigError: there is none of that name, it does not import, or it does not take these options.
     """
-    factory = _factory(name)
-    with boundary(ConfigError, f"verifier {name}: {factory!r} cannot be called", TypeError, ValueError):
-        known = inspect.signature(factory).parameters
+    factory, known = _factory(name), check_options(name, options)
     offered: dict[str, Any] = {**vars(parts), "make": lambda by, more: load_verifier(by, more, parts)}
-    reserved = sorted(set(options) & set(offered))
-    if reserved:
-        raise ConfigError(f"verify.options.{reserved[0]} is not for the configuration to set.")
-    takes = [key for key, one in known.items() if key not in offered and one.kind is not one.VAR_KEYWORD]
-    unknown = [key for key in options if key not in known]
-    if unknown and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
-        raise ConfigError(f"verifier {name} has no option {unknown[0]}; it takes: {', '.join(takes) or 'none'}.")
     given = {key: value for key, value in offered.items() if key in known}
     try:
         found = factory(**options, **given)
@@ -83,6 +74,26 @@ def load_verifier(name: str, options: Mapping[str, Any], parts: Parts) -> Verifi
     if not callable(getattr(found, "verify", None)) or not isinstance(getattr(found, "name", None), str):
         raise ConfigError(f"verifier {name} has no verify and name.", hint="See lamarck.agent.verifiers.verifier.")
     return found
+
+
+def check_options(name: str, options: Mapping[str, Any]) -> Mapping[str, inspect.Parameter]:
+    """Return what a verifier takes; see `load_verifier`.
+
+    Raises:
+        ConfigError: there is none of that name, it does not import, or it does not take options of these names.
+    """
+    factory = _factory(name)
+    with boundary(ConfigError, f"verifier {name}: {factory!r} cannot be called", TypeError, ValueError):
+        known = inspect.signature(factory).parameters
+    offered = {*(one.name for one in fields(Parts)), "make"}
+    reserved = sorted(set(options) & offered)
+    if reserved:
+        raise ConfigError(f"verify.options.{reserved[0]} is not for the configuration to set.")
+    takes = [key for key, one in known.items() if key not in offered and one.kind is not one.VAR_KEYWORD]
+    unknown = [key for key in options if key not in known]
+    if unknown and not any(one.kind is one.VAR_KEYWORD for one in known.values()):
+        raise ConfigError(f"verifier {name} has no option {unknown[0]}; it takes: {', '.join(takes) or 'none'}.")
+    return known
 
 
 def named(name: str, options: Mapping[str, Any]) -> tuple[str, ...]:
